@@ -1,0 +1,65 @@
+"""Names that people may type, and where the code behind each lives.
+
+The API and the scheduler read this table without importing torch; `load` imports the code.
+A package of somebody else's adds to it through entry points of the same shape, in the groups
+``millrace.engines`` and ``millrace.formats``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from millrace.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEntry:
+    path: str
+    chunk_rows: int
+    """Rows of a chunk that keep this engine busy for seconds, where nothing else is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormatEntry:
+    path: str
+    suffixes: tuple[str, ...]
+
+
+ENGINES: dict[str, EngineEntry] = {
+    "sentence-transformers": EngineEntry(
+        "workers.engines.sentence_transformers:SentenceTransformersEngine", chunk_rows=2_000
+    ),
+    "torch": EngineEntry("workers.engines.torch:TorchEngine", chunk_rows=65_536),
+    "python": EngineEntry("workers.engines.python:PythonEngine", chunk_rows=2_000),
+    "echo": EngineEntry("workers.engines.echo:EchoEngine", chunk_rows=65_536),
+}
+
+FORMATS: dict[str, FormatEntry] = {
+    "jsonl": FormatEntry("millrace.datasets.jsonl:JsonLines", (".jsonl", ".ndjson")),
+    "csv": FormatEntry("millrace.datasets.csv:Csv", (".csv",)),
+    "tsv": FormatEntry("millrace.datasets.csv:Tsv", (".tsv",)),
+    "parquet": FormatEntry("millrace.datasets.parquet:Parquet", (".parquet",)),
+    "text": FormatEntry("millrace.datasets.text:Text", (".txt",)),
+}
+
+
+def engine(name: str) -> EngineEntry:
+    """The entry of engine `name`; `InvalidInput` names those that there are."""
+    if name in ENGINES:
+        return ENGINES[name]
+    for point in entry_points(group="millrace.engines", name=name):
+        entry = point.load()
+        assert isinstance(entry, EngineEntry), f"{point.value} is not an EngineEntry"
+        return entry
+    raise InvalidInput(
+        "UNKNOWN_ENGINE", f"unknown engine {name!r}", f"use one of: {', '.join(ENGINES)}"
+    )
+
+
+def load(path: str) -> Any:
+    """Import ``"package.module:Name"`` and return what the name stands for."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,70 @@
+"""Errors for people: what was given, what is allowed, what to do next.
+
+MillraceError            code, message, hint, exit code
+├── UsageError           2   the command line itself
+├── InvalidInput         3   a file, row, model or setting that cannot be used
+│   └── InputChanged     3   an input is not what was pinned
+├── NotFound             4
+├── Conflict             6   somebody else's output, a state that forbids the move
+├── Unavailable          7   a dependency does not answer; trying again may help
+├── LeaseLost            -   authority over a chunk is gone; drop the work quietly
+└── RowError             -   one row's fault: becomes an error record
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MillraceError(Exception):
+    """Base of everything that we raise on purpose; `code` is stable, `message` may change."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.code})" + (f" – {self.hint}" if self.hint else "")
+
+
+class UsageError(MillraceError):
+    exit_code = 2
+
+
+class InvalidInput(MillraceError):
+    exit_code = 3
+
+
+class InputChanged(InvalidInput):
+    """An input's size, version or content is not what the plan pinned."""
+
+
+class ModelError(InvalidInput):
+    """A model that cannot be found, loaded or run at all."""
+
+
+class NotFound(MillraceError):
+    exit_code = 4
+
+
+class Conflict(MillraceError):
+    exit_code = 6
+
+
+class Unavailable(MillraceError):
+    exit_code = 7
+
+
+class LeaseLost(MillraceError):
+    """The expected end of a lost race: not a failure, nothing to retry."""
+
+    def __init__(self, message: str = "the lease is no longer ours") -> None:
+        super().__init__("LEASE_LOST", message)
+
+
+class RowError(MillraceError):
+    """One row that cannot be predicted; raised or returned, it never stops a job."""

@@ -1,0 +1,69 @@
+"""The seam to bytes: pinned reads, immutable writes, one conditional put."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One stored object. `version` changes whenever its content may have changed."""
+
+    uri: str
+    size: int
+    version: str
+
+
+class InputStream(Protocol):
+    """Random access to one pinned object. Every read may raise `InputChanged`."""
+
+    size: int
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly the bytes ``[offset, offset + length)``, fewer only at the end of the object."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Storage(Protocol):
+    """One implementation per scheme; URIs are absolute and compared as they are."""
+
+    def info(self, uri: str) -> ObjectInfo:
+        """What is there; `NotFound` for nothing, `InvalidInput` for what is no regular object."""
+        ...
+
+    def list(self, uri: str) -> Iterator[ObjectInfo]:
+        """All objects below a folder or prefix, sorted by URI; none where there is no folder."""
+        ...
+
+    def open(self, pinned: ObjectInfo) -> InputStream:
+        """Open for reading; `InputChanged` where size or version are no longer the pinned ones."""
+        ...
+
+    def spool(self, folder: str) -> AbstractContextManager[Path]:
+        """A private local file, to be written and then `put` into `folder`; gone afterwards."""
+        ...
+
+    def put(self, spooled: Path, uri: str, sha256: str) -> None:
+        """Publish a spooled file durably under a new name, whole or not at all.
+
+        Finding the same content there already is success; other content is `Conflict`.
+        """
+        ...
+
+    def put_once(self, uri: str, content: bytes) -> bytes:
+        """Create a small object if there is none; returns the bytes that are there afterwards."""
+        ...
+
+    def read(self, uri: str) -> bytes:
+        """A small object whole; `NotFound` where there is none."""
+        ...
+
+    def delete(self, uri: str) -> None:
+        """Remove an object; that there is none is success."""
+        ...

@@ -1,0 +1,111 @@
+"""The words of the house as closed sets and frozen values. Imports nothing of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType, TypeAlias
+
+JobId = NewType("JobId", str)
+WorkerId = NewType("WorkerId", str)
+
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
+
+
+class JobState(StrEnum):
+    VALIDATING = "validating"
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINALIZING = "finalizing"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+
+class ChunkState(StrEnum):
+    PENDING = "pending"
+    LEASED = "leased"
+    COMMITTED = "committed"
+    SPLIT = "split"
+    DEAD = "dead"
+
+
+class ChunkKind(StrEnum):
+    INFER = "infer"
+    FINALIZE = "finalize"
+
+
+class Join(StrEnum):
+    """What a result row carries beside the model's columns."""
+
+    NONE = "none"
+    KEY = "key"
+    INPUT = "input"
+
+
+class OnError(StrEnum):
+    ISOLATE = "isolate"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Half-open range ``[start, end)`` of positions (see `Input`)."""
+
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One pinned input file and its place in the job's position space.
+
+    All inputs of a job stand one behind the other in a single space of integer positions; this
+    one occupies ``[base, base + extent)``. A position is a byte for line formats (of the decoded
+    stream where the file is compressed) and a row for Parquet; a row belongs to the chunk that
+    holds its first position. Where the extent is unknown without reading (compressed files), it
+    is an upper bound and the file is not `divisible` by the planner.
+    """
+
+    index: int
+    uri: str
+    format: str
+    size: int
+    version: str
+    base: int
+    extent: int
+    divisible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One immutable object of results or errors; `path` is relative to the output folder."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Authority over one chunk: every write of its holder names this attempt and token."""
+
+    job_id: JobId
+    idx: int
+    kind: ChunkKind
+    span: Span
+    attempt: int
+    token: str
+    worker: WorkerId
+    crash_count: int
+    suspects: tuple[int, ...]
+    """Positions of the rows in flight when an earlier attempt crashed; run last, one by one."""

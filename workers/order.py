@@ -1,0 +1,82 @@
+"""What the worker process and its compute child say to one another: JSON with fixed shapes.
+
+The worker sends a `WorkOrder`; the child answers with any number of `Progress` and then one
+`Finished` or `Stopped`. Nothing else crosses, and never a pickle.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from millrace.spec import JobSpec
+from millrace.types import Input, Part
+
+MAX_MESSAGE_BYTES = 16 << 20
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WorkOrder(_Message):
+    """One attempt at one chunk: what to read, what to compute, what to call the result."""
+
+    type: Literal["order"] = "order"
+    job_id: str
+    idx: int
+    attempt: int
+    token: str
+    start: int
+    end: int
+    inputs: tuple[Input, ...]
+    """Only those that overlap ``[start, end)``."""
+    arrow_schema: str
+    """The pinned input schema, an Arrow IPC schema message in base64."""
+    spec: JobSpec
+    suspects: tuple[int, ...] = ()
+    """Positions (in the job's space) to run last, one by one."""
+    part_stem: str
+    """File name of the part without its suffix, unique to this attempt."""
+
+
+class Progress(_Message):
+    """Rows done so far, and the positions of the rows now in flight."""
+
+    type: Literal["progress"] = "progress"
+    rows: int
+    in_flight: tuple[int, ...] = ()
+
+
+class Finished(_Message):
+    """The parts are durable under their final names; the worker may commit."""
+
+    type: Literal["finished"] = "finished"
+    token: str
+    rows_ok: int
+    rows_err: int
+    part: Part | None
+    error_part: Part | None
+    fingerprint: dict[str, object]
+    input_rows: tuple[int, ...]
+    """Rows (accepted and rejected) read from each of the order's inputs."""
+
+
+class Stopped(_Message):
+    """The attempt ended without results.
+
+    `infra` is nobody's fault and worth another try elsewhere; `model` means that the model cannot
+    be loaded here; `permanent` ends the job.
+    """
+
+    type: Literal["stopped"] = "stopped"
+    token: str
+    reason: Literal["infra", "model", "permanent"]
+    code: str
+    message: str
+    hint: str = ""
+
+
+FromChild: TypeAlias = Annotated[Progress | Finished | Stopped, Field(discriminator="type")]
+FROM_CHILD: TypeAdapter[Progress | Finished | Stopped] = TypeAdapter(FromChild)
