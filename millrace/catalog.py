@@ -26,6 +26,8 @@ class EngineEntry:
 class FormatEntry:
     path: str
     suffixes: tuple[str, ...]
+    options: frozenset[str] = frozenset()
+    """Names of what its constructor takes."""
 
 
 ENGINES: dict[str, EngineEntry] = {
@@ -39,8 +41,8 @@ ENGINES: dict[str, EngineEntry] = {
 
 FORMATS: dict[str, FormatEntry] = {
     "jsonl": FormatEntry("millrace.datasets.jsonl:JsonLines", (".jsonl", ".ndjson")),
-    "csv": FormatEntry("millrace.datasets.csv:Csv", (".csv",)),
-    "tsv": FormatEntry("millrace.datasets.csv:Tsv", (".tsv",)),
+    "csv": FormatEntry("millrace.datasets.csv:Csv", (".csv",), frozenset({"multiline"})),
+    "tsv": FormatEntry("millrace.datasets.csv:Tsv", (".tsv",), frozenset({"multiline"})),
     "parquet": FormatEntry("millrace.datasets.parquet:Parquet", (".parquet",)),
     "text": FormatEntry("millrace.datasets.text:Text", (".txt",)),
 }
@@ -56,6 +58,19 @@ def engine(name: str) -> EngineEntry:
         return entry
     raise InvalidInput(
         "UNKNOWN_ENGINE", f"unknown engine {name!r}", f"use one of: {', '.join(ENGINES)}"
+    )
+
+
+def dataset_format(name: str) -> FormatEntry:
+    """The entry of format `name`; `InvalidInput` names those that there are."""
+    if name in FORMATS:
+        return FORMATS[name]
+    for point in entry_points(group="millrace.formats", name=name):
+        entry = point.load()
+        assert isinstance(entry, FormatEntry), f"{point.value} is not a FormatEntry"
+        return entry
+    raise InvalidInput(
+        "UNKNOWN_FORMAT", f"unknown format {name!r}", f"use one of: {', '.join(FORMATS)}"
     )
 
 

@@ -109,3 +109,24 @@ class Lease:
     crash_count: int
     suspects: tuple[int, ...]
     """Positions of the rows in flight when an earlier attempt crashed; run last, one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChunk:
+    """One block of the plan; `weight` is its share of the input in bytes, for progress and ETA."""
+
+    span: Span
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkResult:
+    """What a worker commits for one chunk."""
+
+    rows_ok: int
+    rows_err: int
+    part: Part | None
+    error_part: Part | None
+    input_rows: tuple[tuple[int, int], ...]
+    """Pairs (input index, rows read from it), in input order."""
+    fingerprint: dict[str, Json]

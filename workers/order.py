@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from millrace.spec import JobSpec
 from millrace.types import Input, Part
@@ -58,7 +58,7 @@ class Finished(_Message):
     rows_err: int
     part: Part | None
     error_part: Part | None
-    fingerprint: dict[str, object]
+    fingerprint: dict[str, JsonValue]
     input_rows: tuple[int, ...]
     """Rows (accepted and rejected) read from each of the order's inputs."""
 

@@ -49,6 +49,10 @@ class Storage(Protocol):
         """A private local file, to be written and then `put` into `folder`; gone afterwards."""
         ...
 
+    def clear_spool(self, folder: str) -> None:
+        """Remove spooled files that processes which were killed have left in `folder`."""
+        ...
+
     def put(self, spooled: Path, uri: str, sha256: str) -> None:
         """Publish a spooled file durably under a new name, whole or not at all.
 

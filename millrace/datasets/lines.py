@@ -1,0 +1,104 @@
+r"""The one rule by which line formats are cut.
+
+A row starts at position 0 or right after a ``\n``, and belongs to the range that holds its first
+byte. A reader of ``[start, end)`` therefore looks at byte ``start - 1``, skips to the first row
+start, and finishes its last row beyond `end`. A byte order mark is part of the first row and
+is stripped; nothing after the last newline is no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from millrace.datasets.base import UNKNOWN_EXTENT
+from millrace.datasets.records import MAX_RECORD, Records
+from millrace.storage.base import InputStream
+
+BLOCK = 1 << 20
+BATCH_ROWS = 4_096
+BOM = b"\xef\xbb\xbf"
+
+_LEAST_READ = 1 << 16
+
+
+def cut(
+    source: InputStream, start: int, end: int, limit: int = MAX_RECORD
+) -> Iterator[tuple[int, bytes]]:
+    """Stretches of whole rows of ``[start, end)`` with the position of each stretch.
+
+    Every stretch but the last of the file ends with its newline. A row over `limit` bytes comes as
+    a stretch of its own, cut after ``limit + 1`` bytes and without a newline.
+    """
+    position = 0 if start == 0 else _row_start(source, start - 1, end)
+    pending = bytearray()
+    while position < end:
+        block = _read(source, position + len(pending), end)
+        pending += block
+        length = _whole(pending, end - 1 - position) if block else len(pending)
+        if length:
+            yield position, bytes(pending[:length])
+            position += length
+            del pending[:length]
+        if len(pending) > limit:
+            yield position, bytes(pending[: limit + 1])
+            position = _row_start(source, position + len(pending), end)
+            pending.clear()
+        if not block:
+            return
+
+
+def lines(source: InputStream, start: int, end: int, limit: int = MAX_RECORD) -> Iterator[Records]:
+    """The rows of ``[start, end)``, in stretches of at most 4,096 rows."""
+    for position, stretch in cut(source, start, end, limit):
+        yield from batched(split(position, stretch))
+
+
+def split(position: int, stretch: bytes) -> Records:
+    """A stretch of whole rows as one record per line, without line ends and byte order mark."""
+    content = stretch.split(b"\n")
+    if not content[-1]:
+        content.pop()
+    offsets = np.cumsum([0] + [len(line) + 1 for line in content[:-1]], dtype=np.int64)
+    if b"\r" in stretch:
+        content = [line.removesuffix(b"\r") for line in content]
+    if position == 0 and content[0].startswith(BOM):
+        content[0] = content[0].removeprefix(BOM)
+        if stretch == BOM:
+            content, offsets = [], offsets[:0]
+    return Records(position + offsets, content)
+
+
+def batched(records: Records) -> Iterator[Records]:
+    for first in range(0, len(records.content), BATCH_ROWS):
+        rows = slice(first, first + BATCH_ROWS)
+        yield Records(records.position[rows], records.content[rows])
+
+
+def _whole(pending: bytearray, last: int) -> int:
+    """Length of the whole rows in `pending` that start at or before index `last`."""
+    if (newline := pending.find(b"\n", last)) >= 0:
+        return newline + 1
+    return pending.rfind(b"\n", 0, last) + 1
+
+
+def _row_start(source: InputStream, offset: int, end: int) -> int:
+    """The place after the first newline at or after `offset`, or `end` if there is none before."""
+    while offset < end - 1:
+        block = source.read_at(offset, min(BLOCK, end - 1 - offset))
+        if not block:
+            break
+        if (newline := block.find(b"\n")) >= 0:
+            return offset + newline + 1
+        offset += len(block)
+    return end
+
+
+def _read(source: InputStream, offset: int, end: int) -> bytes:
+    return source.read_at(offset, min(BLOCK, max(end - offset, _LEAST_READ)))
+
+
+def end_of(source: InputStream) -> int:
+    """A position that no row of the (decoded) file can have."""
+    return min(source.size, UNKNOWN_EXTENT)

@@ -1,0 +1,167 @@
+"""Transactions on the state database, SQLite or Postgres, from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from millrace.db.faults import translate
+from millrace.errors import InvalidInput, Unavailable
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 30
+_TRIES = 4
+_POSTGRES_OPTIONS = (
+    "-c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+)
+
+
+class Database:
+    """One state database. Every transaction has its own connection, so threads may share it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def connect(cls, url: str) -> Database:
+        """A database by its SQLAlchemy URL (``sqlite:///FILE`` or ``postgresql+psycopg://…``).
+
+        Nothing is opened before the first transaction. Raises `InvalidInput` for another URL.
+        """
+        parsed = _parse(url)
+        if parsed.get_backend_name() == "sqlite":
+            return cls(_sqlite(parsed))
+        return cls(_postgres(parsed))
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """One consistent snapshot; writing in it is an error."""
+        return self._transaction(_READ)
+
+    def write(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
+        """One transaction that commits at the end of the block, or rolls back on an exception.
+
+        Without `durable` it may be undone by a power cut (never by the death of a process):
+        enough for what can be done again, such as heartbeats.
+        """
+        return self._transaction(_WRITE_DURABLE if durable else _WRITE)
+
+    def transact(self, verb: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """Run `verb` in a write transaction, again where the database chose it to end a deadlock.
+
+        Only faults after which nothing was written are tried again, never an unknown outcome.
+        """
+        for _ in range(_TRIES - 1):
+            try:
+                with self.write(durable=durable) as connection:
+                    return verb(connection)
+            except Unavailable as unavailable:
+                if unavailable.code != "DATABASE_CONTENDED":
+                    raise
+        with self.write(durable=durable) as connection:
+            return verb(connection)
+
+    def close(self) -> None:
+        """Close idle connections; those in use close at the end of their transaction."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self, options: dict[str, object]) -> Iterator[Connection]:
+        try:
+            with (
+                self._engine.connect().execution_options(**options) as connection,
+                connection.begin(),
+            ):
+                yield connection
+        except (DBAPIError, PoolTimeout) as error:
+            unavailable = translate(error, self._engine.url)
+            if unavailable is None:
+                raise
+            raise unavailable from error
+
+
+_READ: dict[str, object] = {"begin": "READ"}
+_WRITE: dict[str, object] = {"begin": "WRITE"}
+_WRITE_DURABLE: dict[str, object] = {"begin": "WRITE DURABLE"}
+
+
+def _parse(url: str) -> URL:
+    hint = "use sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise InvalidInput("DATABASE_URL", f"not a database URL: {error}", hint) from error
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
+        raise InvalidInput("DATABASE_URL", f"cannot use a {parsed.drivername!r} database", hint)
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise InvalidInput("DATABASE_URL", "a SQLite database must be a file", hint)
+    return parsed
+
+
+def _sqlite(url: URL) -> Engine:
+    # With isolation_level None the driver leaves BEGIN to us; its own transactions start too late
+    # to protect a read-then-write and were seen to hand one chunk to two workers.
+    engine = create_engine(
+        url,
+        connect_args={
+            "isolation_level": None,
+            "timeout": BUSY_SECONDS,
+            "check_same_thread": False,
+        },
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    begin = connection.get_execution_options()["begin"]
+    synchronous = "FULL" if begin == "WRITE DURABLE" else "NORMAL"
+    connection.exec_driver_sql(f"PRAGMA query_only={'ON' if begin == 'READ' else 'OFF'}")
+    connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+    connection.exec_driver_sql("BEGIN" if begin == "READ" else "BEGIN IMMEDIATE")
+
+
+def _postgres(url: URL) -> Engine:
+    try:
+        engine = create_engine(
+            url,
+            isolation_level="READ COMMITTED",
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": 10,
+                "keepalives_idle": 30,
+                "options": _POSTGRES_OPTIONS,
+            },
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise InvalidInput(
+            "DATABASE_DRIVER", "the Postgres driver is missing", "pip install 'millrace[postgres]'"
+        ) from error
+    event.listen(engine, "begin", _begin_postgres)
+    return engine
+
+
+def _begin_postgres(connection: Connection) -> None:
+    begin = connection.get_execution_options()["begin"]
+    if begin == "READ":
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    elif begin == "WRITE":
+        connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")

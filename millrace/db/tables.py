@@ -1,0 +1,248 @@
+"""The rows that may exist: columns, constraints and indexes, nothing else.
+
+Times are seconds since the epoch by the database's clock. Positions are those of
+`millrace.types.Input`. The Core tables at the end are what statements are written with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from millrace.types import ChunkKind, ChunkState, JobState
+
+TERMINAL_JOBS = ("succeeded", "partial", "failed", "expired", "cancelled")
+OWNING_JOBS = tuple(state for state in JobState if state not in ("failed", "expired", "cancelled"))
+"""States in which a job owns its output folder: nobody else may publish there."""
+
+
+def _sql_list(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({_sql_list(values)})", name=f"{column}_known")
+
+
+def _exactly_when(column: str, condition: str, name: str) -> CheckConstraint:
+    return CheckConstraint(f"({column} IS NOT NULL) = ({condition})", name=name)
+
+
+def _partial_index(
+    name: str, columns: tuple[str, ...], rows: str, *, unique: bool = False
+) -> Index:
+    where = text(rows)
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+def _json() -> Column[Any]:
+    return Column(JSON(none_as_null=True))
+
+
+class _Row(SQLModel):
+    metadata: ClassVar[MetaData] = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+
+
+class Job(_Row, table=True):
+    """One submission. `spec` is a `millrace.spec.JobSpec` as JSON text."""
+
+    __table_args__ = (
+        _one_of("state", JobState),
+        CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
+        CheckConstraint("position_end >= 0", name="position_end_range"),
+        _exactly_when("finished_at", f"state IN ({_sql_list(TERMINAL_JOBS)})", "finished"),
+        _exactly_when("manifest_sha256", "state IN ('succeeded', 'partial')", "published"),
+        _exactly_when("reason_code", "reason IS NOT NULL", "reason_whole"),
+        CheckConstraint(
+            "plan_complete OR state NOT IN ('queued', 'running', 'paused', 'finalizing',"
+            " 'succeeded', 'partial')",
+            name="planned",
+        ),
+        UniqueConstraint("tenant", "idempotency_key"),
+        _partial_index(
+            "uq_job_owned_output",
+            ("output_uri",),
+            f"state IN ({_sql_list(OWNING_JOBS)}) AND superseded_at IS NULL",
+            unique=True,
+        ),
+        Index("ix_job_state", "state"),
+        Index("ix_job_output", "output_uri", "id"),
+    )
+
+    id: str = Field(primary_key=True)
+    tenant: str = "default"
+    state: str
+    reason_code: str | None = None
+    reason: str | None = Field(default=None, sa_type=Text)
+    run_epoch: int = 0
+    model_refusals: int = 0
+    spec: str = Field(sa_type=Text)
+    spec_hash: str
+    output_uri: str
+    model_sha256: str | None = None
+    arrow_schema: str = Field(default="", sa_type=Text)
+    position_end: int = Field(default=0, sa_type=BigInteger)
+    plan_complete: bool = False
+    plan_notes: list[Any] | None = Field(default=None, sa_column=_json())
+    manifest_sha256: str | None = None
+    idempotency_key: str | None = None
+    priority: int = 5
+    created_at: float = Field(sa_type=Double)
+    started_at: float | None = Field(default=None, sa_type=Double)
+    finished_at: float | None = Field(default=None, sa_type=Double)
+    expires_at: float | None = Field(default=None, sa_type=Double)
+    superseded_at: float | None = Field(default=None, sa_type=Double)
+
+
+class JobInput(_Row, table=True):
+    """One pinned input file of a job (`millrace.types.Input`)."""
+
+    __tablename__ = "job_input"
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id"], ["job.id"]),
+        CheckConstraint("extent >= 0 AND base >= 0 AND size >= 0", name="extent_range"),
+    )
+
+    job_id: str = Field(primary_key=True)
+    index: int = Field(primary_key=True)
+    uri: str = Field(sa_type=Text)
+    format: str
+    size: int = Field(sa_type=BigInteger)
+    version: str
+    base: int = Field(sa_type=BigInteger)
+    extent: int = Field(sa_type=BigInteger)
+    divisible: bool
+
+
+class Chunk(_Row, table=True):
+    """One block of a job, or its one piece of publishing work (`kind`)."""
+
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id"], ["job.id"]),
+        _one_of("kind", ChunkKind),
+        _one_of("state", ChunkState),
+        CheckConstraint("start_pos >= 0 AND start_pos < end_pos", name="span"),
+        CheckConstraint("weight >= 0", name="weight_range"),
+        _exactly_when("token", "state IN ('leased', 'committed')", "token"),
+        _exactly_when("owner", "state IN ('leased', 'committed')", "owner"),
+        _exactly_when("lease_until", "state = 'leased'", "lease"),
+        _exactly_when("rows_ok", "state IN ('committed', 'dead')", "counted_ok"),
+        _exactly_when("rows_err", "state IN ('committed', 'dead')", "counted_err"),
+        _exactly_when("error_code", "state = 'dead'", "buried"),
+        _exactly_when("finished_at", "state IN ('committed', 'split', 'dead')", "finished"),
+        _exactly_when("part_path", "part_sha256 IS NOT NULL", "part_whole"),
+        _exactly_when("error_path", "error_sha256 IS NOT NULL", "error_part_whole"),
+        CheckConstraint(
+            "state = 'committed' OR (part_path IS NULL AND error_path IS NULL)", name="parts"
+        ),
+        CheckConstraint(
+            "attempt >= 0 AND crash_count >= 0 AND infra_count >= 0 AND progress_rows >= 0"
+            " AND rows_ok >= 0 AND rows_err >= 0",
+            name="counters",
+        ),
+        _partial_index("ix_chunk_due", ("job_id", "start_pos"), "state = 'pending'"),
+        _partial_index("ix_chunk_rung", ("rung_at",), "state = 'pending' AND rung_at IS NOT NULL"),
+        _partial_index("ix_chunk_lease", ("lease_until",), "state = 'leased'"),
+        _partial_index("uq_chunk_finalize", ("job_id",), "kind = 'finalize'", unique=True),
+    )
+
+    job_id: str = Field(primary_key=True)
+    idx: int = Field(primary_key=True)
+    kind: str
+    start_pos: int = Field(sa_type=BigInteger)
+    end_pos: int = Field(sa_type=BigInteger)
+    weight: int = Field(sa_type=BigInteger)
+    parent_idx: int | None = None
+    state: str
+    attempt: int = 0
+    token: str | None = None
+    owner: str | None = None
+    lease_until: float | None = Field(default=None, sa_type=Double)
+    not_before: float = Field(default=0.0, sa_type=Double)
+    rung_at: float | None = Field(default=None, sa_type=Double)
+    crash_count: int = 0
+    infra_count: int = 0
+    progress_rows: int = Field(default=0, sa_type=BigInteger)
+    in_flight: list[Any] | None = Field(default=None, sa_column=_json())
+    suspects: list[Any] | None = Field(default=None, sa_column=_json())
+    rows_ok: int | None = Field(default=None, sa_type=BigInteger)
+    rows_err: int | None = Field(default=None, sa_type=BigInteger)
+    part_path: str | None = None
+    part_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    part_sha256: str | None = None
+    error_path: str | None = None
+    error_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    error_sha256: str | None = None
+    error_rows: int | None = Field(default=None, sa_type=BigInteger)
+    input_rows: list[Any] | None = Field(default=None, sa_column=_json())
+    fingerprint: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    error_code: str | None = None
+    error_message: str | None = Field(default=None, sa_type=Text)
+    finished_at: float | None = Field(default=None, sa_type=Double)
+
+
+class Event(_Row, table=True):
+    """One transition of a job or of one of its chunks; rows are only ever added."""
+
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id"], ["job.id"]),
+        Index("ix_event_job", "job_id", "id"),
+    )
+
+    id: int | None = Field(
+        default=None,
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    )
+    at: float = Field(sa_type=Double)
+    job_id: str
+    idx: int | None = None
+    attempt: int | None = None
+    verb: str
+    from_state: str | None = None
+    to_state: str
+    worker: str | None = None
+    detail: dict[str, Any] | None = Field(default=None, sa_column=_json())
+
+
+class Worker(_Row, table=True):
+    """One worker process, for people and for telling the dead from the slow."""
+
+    id: str = Field(primary_key=True)
+    host: str
+    pid: int
+    started_at: float = Field(sa_type=Double)
+    seen_at: float = Field(sa_type=Double)
+    left_at: float | None = Field(default=None, sa_type=Double)
+
+
+METADATA: MetaData = _Row.metadata
+job: Table = METADATA.tables["job"]
+job_input: Table = METADATA.tables["job_input"]
+chunk: Table = METADATA.tables["chunk"]
+event: Table = METADATA.tables["event"]
+worker: Table = METADATA.tables["worker"]

@@ -1,0 +1,92 @@
+"""Error records as people read them: rows and lines counted over the whole input.
+
+A worker cannot know how many rows came before its chunk, so its raw records count inside the chunk
+(``row``) and inside each input (``input_row``); once every chunk is settled the sums are known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from millrace.lifecycle.queries import SettledChunk
+from millrace.spec import JobSpec
+from millrace.storage.base import Storage
+from millrace.types import Input
+
+_ONE_LINE_A_ROW = frozenset({"jsonl", "text"})
+_BLOCK_BYTES = 1 << 20
+
+
+def error_records(
+    store: Storage, spec: JobSpec, inputs: Sequence[Input], settled: Sequence[SettledChunk]
+) -> Iterator[dict[str, Any]]:
+    """The records of all settled chunks (consecutive from the first one), in input order."""
+    by_index = {each.index: each for each in inputs}
+    first_row = 0
+    first_of_input = dict.fromkeys(by_index, 0)
+    for chunk in settled:
+        if chunk.error_part is not None:
+            for line in _lines(store, f"{spec.output}/{chunk.error_part.path}"):
+                yield _final(json.loads(line), by_index, first_row, first_of_input)
+        elif chunk.rows_err:
+            yield _final(_buried(chunk, inputs), by_index, first_row, first_of_input)
+        first_row += chunk.rows_ok + chunk.rows_err
+        for index, rows in rows_by_input(chunk, inputs):
+            first_of_input[index] += rows
+
+
+def rows_by_input(chunk: SettledChunk, inputs: Sequence[Input]) -> tuple[tuple[int, int], ...]:
+    """Pairs (input index, rows of it that the chunk answers for)."""
+    if chunk.input_rows or not chunk.rows_err:
+        return chunk.input_rows
+    return ((_input_at(chunk.span.start, inputs).index, chunk.rows_err),)
+
+
+def _final(
+    raw: dict[str, Any],
+    inputs: dict[int, Input],
+    first_row: int,
+    first_of_input: dict[int, int],
+) -> dict[str, Any]:
+    source = inputs[raw["input"]]
+    file_row = first_of_input[source.index] + raw["input_row"]
+    place: dict[str, Any] = {"file": source.uri, "file_row": file_row}
+    if source.format in _ONE_LINE_A_ROW:
+        place["line"] = file_row + 1
+    if source.format != "parquet":
+        place["byte"] = raw["position"]
+    kept = ("key", "code", "message", "excerpt")
+    place |= {name: raw[name] for name in kept if name in raw}
+    return {"row": first_row + raw["row"], **place}
+
+
+def _buried(chunk: SettledChunk, inputs: Sequence[Input]) -> dict[str, Any]:
+    """The record of a row that no worker has survived; only its place is known."""
+    source = _input_at(chunk.span.start, inputs)
+    return {
+        "row": 0,
+        "input": source.index,
+        "input_row": 0,
+        "position": chunk.span.start - source.base,
+        "code": chunk.error_code,
+        "message": chunk.error_message,
+    }
+
+
+def _input_at(position: int, inputs: Sequence[Input]) -> Input:
+    return next(each for each in inputs if each.base <= position < each.base + each.extent)
+
+
+def _lines(store: Storage, uri: str) -> Iterator[bytes]:
+    stream = store.open(store.info(uri))
+    try:
+        rest = b""
+        for offset in range(0, stream.size, _BLOCK_BYTES):
+            *whole, rest = (rest + stream.read_at(offset, _BLOCK_BYTES)).split(b"\n")
+            yield from whole
+        if rest:
+            yield rest
+    finally:
+        stream.close()

@@ -1,0 +1,68 @@
+"""The history: one row per transition, only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select
+
+from millrace.db import tables
+from millrace.db.now import db_now
+from millrace.types import JobId, Json, WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One transition. Without `idx` it is the job's, else that of its chunk `idx`."""
+
+    id: int
+    at: float
+    job_id: JobId
+    idx: int | None
+    attempt: int | None
+    verb: str
+    from_state: str | None
+    to_state: str
+    worker: WorkerId | None
+    detail: dict[str, Json] | None
+
+
+def record(
+    conn: Connection,
+    job_id: JobId,
+    verb: str,
+    from_state: str | None,
+    to_state: str,
+    *,
+    idxs: Iterable[tuple[int, int]] | None = None,
+    worker: str | None = None,
+    detail: Mapping[str, Json] | None = None,
+    now: float | None = None,
+) -> None:
+    """Add one event for the job, or one for each pair (idx, attempt) of its chunks."""
+    common: dict[str, object] = {
+        "job_id": job_id,
+        "verb": verb,
+        "from_state": from_state,
+        "to_state": to_state,
+        "worker": worker,
+        "detail": dict(detail) if detail else None,
+    }
+    if idxs is None:
+        rows = [common]
+    else:
+        rows = [common | {"idx": idx, "attempt": attempt} for idx, attempt in idxs]
+    if rows:
+        conn.execute(insert(tables.event).values(at=db_now(now)), rows)
+
+
+def page(conn: Connection, job_id: JobId, *, after: int = 0, limit: int = 100) -> list[Event]:
+    """The events of a job with an id greater than `after`, oldest first."""
+    found = conn.execute(
+        select(tables.event)
+        .where(tables.event.c.job_id == job_id, tables.event.c.id > after)
+        .order_by(tables.event.c.id)
+        .limit(limit)
+    )
+    return [Event(**row) for row in found.mappings()]

@@ -1,0 +1,195 @@
+"""Verbs on a job as a whole. Those of submission, planning and publication stand next door."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, exists, select, update
+from sqlalchemy.exc import IntegrityError
+
+from millrace.db import tables
+from millrace.db.now import db_now
+from millrace.errors import Conflict
+from millrace.lifecycle import events
+from millrace.lifecycle.guards import LET_GO, among, forbidden, lock_job, move_job
+from millrace.lifecycle.planning import add_chunks, pin, queue
+from millrace.lifecycle.publication import abandon, freeze, publish
+from millrace.lifecycle.submission import output_owned, submit, supersede
+from millrace.lifecycle.transitions import JOB_TERMINAL, ChunkVerb, JobVerb
+from millrace.spec import JobSpec
+from millrace.types import ChunkState, JobId, JobState
+
+__all__ = [
+    "abandon",
+    "add_chunks",
+    "cancel",
+    "close_cancelled",
+    "expire",
+    "fail",
+    "freeze",
+    "pause",
+    "pin",
+    "publish",
+    "queue",
+    "resume",
+    "retry",
+    "start",
+    "submit",
+    "supersede",
+]
+
+
+def start(conn: Connection, job_id: JobId, *, now: float | None = None) -> bool:
+    """queued → running."""
+    return move_job(conn, job_id, JobVerb.START, JobState.RUNNING, now=now, started_at=db_now(now))
+
+
+def fail(
+    conn: Connection, job_id: JobId, code: str, reason: str, *, now: float | None = None
+) -> bool:
+    """End an unpublished job with a cause; false where it has ended or is being published."""
+    return move_job(
+        conn,
+        job_id,
+        JobVerb.FAIL,
+        JobState.FAILED,
+        now=now,
+        detail={"code": code},
+        reason_code=code,
+        reason=reason,
+        finished_at=db_now(now),
+    )
+
+
+def pause(conn: Connection, job_id: JobId, *, now: float | None = None) -> JobState:
+    """running → paused: no chunk is begun, those that run may end. A paused job stays as it is."""
+    return _switch(conn, job_id, JobVerb.PAUSE, JobState.PAUSED, now)
+
+
+def resume(conn: Connection, job_id: JobId, *, now: float | None = None) -> JobState:
+    """paused → running. A running job stays as it is."""
+    return _switch(conn, job_id, JobVerb.RESUME, JobState.RUNNING, now)
+
+
+def cancel(conn: Connection, job_id: JobId, *, now: float | None = None) -> JobState:
+    """Ask an unpublished job to stop (→ cancelling) and return the state it is in now.
+
+    From this moment no chunk is claimed or committed; `close_cancelled` ends it once the workers
+    have let go. Does nothing to a job that has ended. Raises `Conflict` while it is published.
+    """
+    state = lock_job(conn, job_id)
+    if state in JOB_TERMINAL or state is JobState.CANCELLING:
+        return state
+    if not move_job(conn, job_id, JobVerb.CANCEL, JobState.CANCELLING, now=now):
+        raise Conflict(
+            "ALREADY_PUBLISHING",
+            f"job {job_id} is {state}: its results are being published",
+            "wait for its end; the results can be deleted afterwards",
+        )
+    return JobState.CANCELLING
+
+
+def close_cancelled(conn: Connection, job_id: JobId, *, now: float | None = None) -> bool:
+    """cancelling → cancelled, once no worker holds a chunk; `reap` sees to the dead ones."""
+    leased = exists().where(
+        tables.chunk.c.job_id == tables.job.c.id,
+        among(tables.chunk.c.state, [ChunkState.LEASED]),
+    )
+    return move_job(
+        conn,
+        job_id,
+        JobVerb.CLOSE_CANCELLED,
+        JobState.CANCELLED,
+        ~leased,
+        now=now,
+        finished_at=db_now(now),
+    )
+
+
+def expire(conn: Connection, job_id: JobId, *, now: float | None = None) -> bool:
+    """End an unpublished job whose deadline has passed; finished parts stay."""
+    return move_job(
+        conn,
+        job_id,
+        JobVerb.EXPIRE,
+        JobState.EXPIRED,
+        tables.job.c.expires_at <= db_now(now),
+        now=now,
+        reason_code="DEADLINE",
+        reason="the deadline passed before all rows were done",
+        finished_at=db_now(now),
+    )
+
+
+def retry(conn: Connection, job_id: JobId, *, now: float | None = None) -> JobState:
+    """Let a failed, cancelled or expired job go on: what is committed is kept.
+
+    Every open chunk gets a new attempt number, so that survivors of the old run can write nothing.
+    A job whose plan was not complete is planned anew. The deadline starts again. Raises `Conflict`
+    for a job in another state, or where another job owns the output by now.
+    """
+    state = lock_job(conn, job_id)
+    row = conn.execute(
+        select(tables.job.c.plan_complete, tables.job.c.spec).where(tables.job.c.id == job_id)
+    ).one()
+    target = JobState.RUNNING if row.plan_complete else JobState.VALIDATING
+    spec = JobSpec.model_validate_json(row.spec)
+    deadline = spec.deadline_seconds
+    try:
+        with conn.begin_nested():
+            moved = move_job(
+                conn,
+                job_id,
+                JobVerb.RETRY,
+                target,
+                now=now,
+                run_epoch=tables.job.c.run_epoch + 1,
+                model_refusals=0,
+                reason_code=None,
+                reason=None,
+                finished_at=None,
+                expires_at=None if deadline is None else db_now(now) + deadline,
+            )
+    except IntegrityError as error:
+        raise output_owned(conn, spec.output) from error
+    if not moved:
+        raise forbidden(job_id, JobVerb.RETRY, state)
+    _reopen_chunks(conn, job_id, now)
+    return target
+
+
+def _switch(
+    conn: Connection, job_id: JobId, verb: JobVerb, target: JobState, now: float | None
+) -> JobState:
+    state = lock_job(conn, job_id)
+    if state is not target and not move_job(conn, job_id, verb, target, now=now):
+        raise forbidden(job_id, verb, state)
+    return target
+
+
+def _reopen_chunks(conn: Connection, job_id: JobId, now: float | None) -> None:
+    columns = tables.chunk.c
+    reopen = (
+        update(tables.chunk)
+        .where(columns.job_id == job_id)
+        .values(
+            state=ChunkState.PENDING,
+            attempt=columns.attempt + 1,
+            not_before=0.0,
+            infra_count=0,
+            **LET_GO,
+        )
+    )
+    conn.execute(reopen.where(among(columns.state, [ChunkState.PENDING])))
+    torn = conn.execute(
+        reopen.where(among(columns.state, [ChunkState.LEASED])).returning(
+            columns.idx, columns.attempt
+        )
+    ).all()
+    events.record(
+        conn,
+        job_id,
+        ChunkVerb.RETRY,
+        ChunkState.LEASED,
+        ChunkState.PENDING,
+        idxs=[(row.idx, row.attempt) for row in torn],
+        now=now,
+    )

@@ -1,0 +1,225 @@
+"""A folder of the local machine as storage.
+
+An object's version is its modification time and inode: any rewrite or replacement changes one of
+them. Publishing is write, fsync, hard link, fsync of the folder: a link never overwrites, so
+the first writer of a name wins, and what has a final name is whole and survives a power cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from millrace.errors import Conflict, InputChanged, InvalidInput, NotFound, Unavailable
+from millrace.storage.base import ObjectInfo
+from millrace.storage.os_errors import translated
+from millrace.storage.uri import join, local_path
+
+_SPOOL = ".spool-"
+
+
+class LocalStorage:
+    """`Storage` for ``file://`` URIs."""
+
+    def info(self, uri: str) -> ObjectInfo:
+        """What is there; `NotFound` for nothing, `InvalidInput` for what is no regular file."""
+        path = local_path(uri)
+        with translated(path):
+            return _pin(uri, os.stat(path))
+
+    def list(self, uri: str) -> Iterator[ObjectInfo]:
+        """All files below a folder, sorted by URI, without names that start with ``.`` or ``_``."""
+        yield from sorted(self._walk(uri), key=lambda found: found.uri)
+
+    def _walk(self, folder: str) -> Iterator[ObjectInfo]:
+        path = local_path(folder)
+        with translated(path):
+            if not path.is_dir():
+                return
+            names = [entry.name for entry in os.scandir(path) if entry.name[0] not in "._"]
+        for name in names:
+            child = join(folder, name)
+            if local_path(child).is_dir():
+                yield from self._walk(child)
+            else:
+                with suppress(NotFound):
+                    yield self.info(child)
+
+    def open(self, pinned: ObjectInfo) -> LocalFile:
+        """Open for reading; `InputChanged` where size or version are no longer the pinned ones."""
+        return LocalFile(pinned)
+
+    @contextmanager
+    def spool(self, folder: str) -> Iterator[Path]:
+        """A hidden file inside `folder`, which is created; gone afterwards."""
+        parent = local_path(folder)
+        path = parent / f"{_SPOOL}{secrets.token_hex(8)}"
+        with translated(path):
+            _make_folder(parent)
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def clear_spool(self, folder: str) -> None:
+        """Remove spooled files that processes which were killed have left in `folder`."""
+        for path in local_path(folder).glob(f"{_SPOOL}*"):
+            with translated(path):
+                path.unlink(missing_ok=True)
+
+    def put(self, spooled: Path, uri: str, sha256: str) -> None:
+        """Publish a spooled file durably under a new name, whole or not at all.
+
+        Finding the same content there already is success; other content is `Conflict`.
+        `Unavailable` where the spooled bytes are not the ones that were hashed.
+        """
+        if (found := _sha256(spooled)) != sha256:
+            raise Unavailable(
+                "SPOOL_CORRUPT",
+                f"{spooled} reads back as {found[:12]}…, written was {sha256[:12]}…",
+                "check the disk",
+            )
+        if _publish(spooled, local_path(uri)):
+            return
+        if _sha256(local_path(uri)) != sha256:
+            raise Conflict(
+                "OUTPUT_CONFLICT",
+                f"{local_path(uri)} exists and has other content",
+                "choose another output folder",
+            )
+
+    def put_once(self, uri: str, content: bytes) -> bytes:
+        """Create a small object if there is none; returns the bytes that are there afterwards."""
+        with self.spool(uri.rpartition("/")[0]) as spooled:
+            with translated(spooled):
+                spooled.write_bytes(content)
+            _publish(spooled, local_path(uri))
+        return self.read(uri)
+
+    def read(self, uri: str) -> bytes:
+        """A small object whole; `NotFound` where there is none."""
+        source = LocalFile(self.info(uri))
+        try:
+            return source.read_at(0, source.size)
+        finally:
+            source.close()
+
+    def delete(self, uri: str) -> None:
+        """Remove an object; that there is none is success."""
+        path = local_path(uri)
+        with translated(path):
+            path.unlink(missing_ok=True)
+
+
+class LocalFile:
+    """One pinned local file; every read checks that it still is what was pinned."""
+
+    def __init__(self, pinned: ObjectInfo) -> None:
+        self.size = pinned.size
+        self._pinned = pinned
+        self._path = local_path(pinned.uri)
+        try:
+            with translated(self._path):
+                # Without O_NONBLOCK a FIFO put in the file's place would hang us here.
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except NotFound as error:
+            raise InputChanged(
+                "INPUT_GONE", f"{self._path} is gone", "put it back or start a new job"
+            ) from error
+        try:
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly the bytes ``[offset, offset + length)``, fewer only at the end of the file."""
+        wanted = max(0, min(length, self.size - offset))
+        self._check()
+        with translated(self._path):
+            content = os.pread(self._fd, wanted, offset)
+            while len(content) < wanted:
+                more = os.pread(self._fd, wanted - len(content), offset + len(content))
+                if not more:
+                    raise _changed(self._path, f"{self.size} bytes", "less")
+                content += more
+        self._check()
+        return content
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _check(self) -> None:
+        found = _pin(self._pinned.uri, os.fstat(self._fd))
+        if found != self._pinned:
+            raise _changed(
+                self._path,
+                f"{self._pinned.size} bytes, version {self._pinned.version}",
+                f"{found.size} bytes, version {found.version}",
+            )
+
+
+def _changed(path: Path, pinned: str, found: str) -> InputChanged:
+    return InputChanged(
+        "INPUT_CHANGED",
+        f"{path} changed: it was {pinned}; it now has {found}",
+        "leave inputs alone while a job runs; start a new job for the new content",
+    )
+
+
+def _pin(uri: str, found: os.stat_result) -> ObjectInfo:
+    if stat.S_ISDIR(found.st_mode):
+        raise InvalidInput(
+            "IS_A_FOLDER", f"{local_path(uri)} is a folder, not a file", "name a file in it"
+        )
+    if not stat.S_ISREG(found.st_mode):
+        raise InvalidInput(
+            "NOT_A_REGULAR_FILE",
+            f"{local_path(uri)} is a device, pipe or socket, not a regular file",
+            "name a regular file",
+        )
+    return ObjectInfo(uri, found.st_size, f"{found.st_mtime_ns}-{found.st_ino}")
+
+
+def _sha256(path: Path) -> str:
+    with translated(path), path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _publish(spooled: Path, final: Path) -> bool:
+    """Give a spooled file its final name, durably; false where the name is taken."""
+    with translated(final):
+        _make_folder(final.parent)
+        _fsync(spooled)
+        try:
+            os.link(spooled, final)
+        except FileExistsError:
+            return False
+        finally:
+            _fsync(final.parent)
+        spooled.unlink()
+        return True
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder with its parents so that they survive a power cut."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir()
+    _fsync(folder.parent)
+
+
+def _fsync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,143 @@
+"""The compute child as its worker sees it: started by spawn, spoken to in JSON, killed as a tree."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import multiprocess
+import multiprocess.connection
+import psutil
+from pydantic import ValidationError
+
+from workers.compute import ComputeSettings, serve
+from workers.order import FROM_CHILD, MAX_MESSAGE_BYTES, Finished, Progress, Stopped, WorkOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The child ended, or broke the protocol, before it answered."""
+
+    detail: str
+    suspects: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """We killed the child ourselves, for the reason that `interrupted` gave."""
+
+    reason: str
+    suspects: tuple[int, ...]
+
+
+Answer = Finished | Stopped | Crashed | Abandoned
+
+_TICK_SECONDS = 0.1
+
+
+class ComputeChild:
+    """One process that holds models; replaced by a fresh one after it was killed or crashed."""
+
+    def __init__(self, settings: ComputeSettings) -> None:
+        self._settings = settings
+        self._context = multiprocess.get_context("spawn")
+        self._process: Any = None
+        self._connection: Any = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> None:
+        """Start the process unless one is alive; returns before it is ready."""
+        if self._process is not None and self._process.is_alive():
+            return
+        self.kill()
+        ours, theirs = self._context.Pipe()
+        self._process = self._context.Process(
+            target=serve, args=(theirs, self._settings), name="compute", daemon=False
+        )
+        self._process.start()
+        theirs.close()
+        self._connection = ours
+
+    def execute(
+        self,
+        order: WorkOrder,
+        on_progress: Callable[[Progress], None],
+        interrupted: Callable[[], str | None],
+    ) -> Answer:
+        """Have one order carried out.
+
+        `interrupted` is asked ten times a second; a reason makes us kill the child. Anything but a
+        well-formed answer to this very order counts as a crash.
+        """
+        self.start()
+        suspects: tuple[int, ...] = ()
+        try:
+            self._connection.send_bytes(order.model_dump_json().encode())
+            while True:
+                reason = interrupted()
+                if reason is not None:
+                    self.kill()
+                    return Abandoned(reason, suspects)
+                if not self._connection.poll(_TICK_SECONDS):
+                    continue
+                match FROM_CHILD.validate_json(self._connection.recv_bytes(MAX_MESSAGE_BYTES)):
+                    case Progress() as progress:
+                        suspects = progress.in_flight
+                        on_progress(progress)
+                    case answer if answer.token == order.token:
+                        return answer
+                    case answer:
+                        raise ValueError(f"an answer to another order: {answer.token}")
+        except (EOFError, OSError):
+            return Crashed(self._epitaph(), suspects)
+        except (ValidationError, ValueError) as error:
+            self.kill()
+            return Crashed(f"CHILD_PROTOCOL: {str(error)[:200]}", suspects)
+
+    def kill(self) -> None:
+        """End the child, its process group and whatever it has started; safe at any time."""
+        if self._process is None:
+            return
+        for victim in self._family():
+            try:
+                os.kill(victim, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._process.join(5)
+        self._connection.close()
+        self._process = self._connection = None
+
+    def _family(self) -> list[int]:
+        """The child, its descendants, and orphans of theirs that this process has adopted."""
+        keep = {os.getpid(), *_helpers_of_multiprocess()}
+        try:
+            descendants = psutil.Process().children(recursive=True)
+        except psutil.NoSuchProcess:
+            descendants = []
+        return [each.pid for each in descendants if each.pid not in keep]
+
+    def _epitaph(self) -> str:
+        """Say how the child died; waits for it a moment and makes sure that it is dead."""
+        process = self._process
+        process.join(5)
+        code = process.exitcode
+        self.kill()
+        if code is None:
+            return "closed its connection and did not end"
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"exited with status {code}"
+
+
+def _helpers_of_multiprocess() -> set[int]:
+    """The resource tracker is a child of this process too, and not to be harmed."""
+    from multiprocess import resource_tracker
+
+    pid = resource_tracker._resource_tracker._pid
+    return set() if pid is None else {pid}

@@ -1,0 +1,172 @@
+"""Publication: from committed chunks to a manifest, and what is left over swept away.
+
+The manifest is built from database rows alone and put once. Doing all of this again, here or on another
+worker, at any step, ends in the same bytes or changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+
+from millrace import storage
+from millrace.db.session import Database
+from millrace.error_records import error_records, rows_by_input
+from millrace.errors import Conflict, InvalidInput, MillraceError, NotFound
+from millrace.lifecycle import jobs, queries
+from millrace.lifecycle.queries import JobView, SettledChunk
+from millrace.manifest import (
+    MANIFEST,
+    SUCCESS,
+    Manifest,
+    ManifestErrors,
+    ManifestInput,
+    ManifestPart,
+    RowCounts,
+    distinct,
+    sha256,
+    tombstone,
+)
+from millrace.storage.base import Storage
+from millrace.types import Input, Lease
+
+log = logging.getLogger(__name__)
+
+
+def publish(database: Database, lease: Lease) -> None:
+    """Publish the results of the job whose finalize chunk is leased, and end the job.
+
+    Raises `Conflict` where the output holds another manifest, and `InvalidInput` where a part is no
+    longer what was committed; a tombstone then keeps everybody else from publishing.
+    """
+    with database.read() as connection:
+        job = queries.job(connection, lease.job_id)
+        assert job is not None, "a leased chunk has a job"
+        inputs = queries.inputs(connection, lease.job_id)
+        settled = tuple(queries.settled_chunks(connection, lease.job_id))
+    store = storage.for_uri(job.spec.output)
+    try:
+        _check_parts(store, job, settled)
+        manifest = _manifest(job, inputs, settled, _write_errors(store, job, inputs, settled))
+        content = manifest.to_bytes()
+    except InvalidInput:
+        store.put_once(f"{job.spec.output}/{MANIFEST}", tombstone(job.id))
+        raise
+    if store.put_once(f"{job.spec.output}/{MANIFEST}", content) != content:
+        raise Conflict(
+            "OUTPUT_CONFLICT",
+            f"{job.spec.output} already holds another manifest",
+            "choose another --output; nothing was overwritten",
+        )
+    store.put_once(f"{job.spec.output}/{SUCCESS}", b"")
+    with database.write() as connection:
+        jobs.publish(connection, lease, sha256(content))
+    _sweep(store, job, manifest)
+
+
+def _check_parts(store: Storage, job: JobView, settled: tuple[SettledChunk, ...]) -> None:
+    """Each committed part is still there and as long as it was."""
+    for part in (part for chunk in settled for part in (chunk.part, chunk.error_part) if part):
+        try:
+            size = store.info(f"{job.spec.output}/{part.path}").size
+        except NotFound:
+            size = -1
+        if size != part.bytes:
+            found = "is gone" if size < 0 else f"has {size} bytes instead of {part.bytes}"
+            raise InvalidInput(
+                "PART_DAMAGED",
+                f"{part.path} {found}: something outside Millrace changed the output",
+                "run the job again into another --output",
+            )
+
+
+def _write_errors(
+    store: Storage, job: JobView, inputs: tuple[Input, ...], settled: tuple[SettledChunk, ...]
+) -> tuple[ManifestErrors, ...]:
+    """All error records in input order, rows numbered over the whole input, as one new object."""
+    rows = sum(chunk.rows_err for chunk in settled)
+    if rows == 0:
+        return ()
+    digest, size, written = hashlib.sha256(), 0, 0
+    folder = f"{job.spec.output}/errors"
+    with store.spool(folder) as spooled:
+        with spooled.open("wb") as sink:
+            for record in error_records(store, job.spec, inputs, settled):
+                line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+                digest.update(line)
+                size += len(line)
+                written += 1
+                sink.write(line)
+        if written != rows:
+            raise InvalidInput(
+                "PART_DAMAGED", f"{written} error records where {rows} were committed"
+            )
+        name = f"errors-{digest.hexdigest()[:16]}.jsonl"
+        store.put(spooled, f"{folder}/{name}", digest.hexdigest())
+    return (
+        ManifestErrors(path=f"errors/{name}", rows=rows, bytes=size, sha256=digest.hexdigest()),
+    )
+
+
+def _manifest(
+    job: JobView,
+    inputs: tuple[Input, ...],
+    settled: tuple[SettledChunk, ...],
+    errors: tuple[ManifestErrors, ...],
+) -> Manifest:
+    read = dict.fromkeys((each.index for each in inputs), 0)
+    parts, first_row, position = [], 0, 0
+    for chunk in settled:
+        if chunk.span.start != position:
+            raise MillraceError("PLAN_BROKEN", f"chunks do not meet at position {position}")
+        position = chunk.span.end
+        for index, rows in rows_by_input(chunk, inputs):
+            read[index] += rows
+        rows_in = chunk.rows_ok + chunk.rows_err
+        if chunk.part is not None:
+            parts.append(
+                ManifestPart(
+                    path=chunk.part.path,
+                    rows=chunk.part.rows,
+                    bytes=chunk.part.bytes,
+                    sha256=chunk.part.sha256,
+                    first_row=first_row,
+                    rows_in=rows_in,
+                )
+            )
+        first_row += rows_in
+    if position != job.position_end:
+        raise MillraceError("PLAN_BROKEN", f"chunks end at {position}, not {job.position_end}")
+    rows_err = sum(chunk.rows_err for chunk in settled)
+    return Manifest(
+        job=job.id,
+        state="partial" if rows_err else "succeeded",
+        spec_hash=job.spec_hash,
+        spec=job.spec,
+        inputs=tuple(
+            ManifestInput(
+                uri=each.uri,
+                format=each.format,
+                size=each.size,
+                version=each.version,
+                rows=read[each.index],
+            )
+            for each in inputs
+        ),
+        rows=RowCounts(input=first_row, ok=first_row - rows_err, errors=rows_err),
+        parts=tuple(parts),
+        errors=errors,
+        computed_by=distinct(chunk.fingerprint for chunk in settled if chunk.fingerprint),
+    )
+
+
+def _sweep(store: Storage, job: JobView, manifest: Manifest) -> None:
+    """Delete what attempts that can no longer commit have left beside the published parts."""
+    keep = {f"{job.spec.output}/{path}" for path in manifest.paths()}
+    for folder in ("parts", "errors"):
+        store.clear_spool(f"{job.spec.output}/{folder}")
+        for leftover in store.list(f"{job.spec.output}/{folder}"):
+            if leftover.uri not in keep:
+                log.info("swept %s", leftover.uri)
+                store.delete(leftover.uri)

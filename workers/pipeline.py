@@ -1,0 +1,169 @@
+"""One order, from input bytes to durable parts.
+
+read → window → prepare → run → restore order → join → write
+└──── threads ahead ───┘  main  └── a thread behind ───────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+
+from millrace import datasets, storage
+from millrace.datasets.base import Rows, WritableFormat
+from millrace.datasets.schema import decode_schema
+from millrace.errors import InvalidInput
+from millrace.storage.base import ObjectInfo
+from millrace.types import Input, OnError
+from workers.engines.base import Engine, Info, Predicted, Prepared, Refused
+from workers.error_record import error_records
+from workers.lookahead import Behind, ahead
+from workers.order import Finished, WorkOrder
+from workers.part_writer import PartWriter
+from workers.progress import ProgressWatcher, Report
+from workers.projection import Projection, project
+from workers.restore import Outcomes, restored, single
+from workers.window import Stretch, Window, windows
+
+_DEPTH = 2
+
+
+def run_order(order: WorkOrder, engine: Engine, info: Info, report: Report) -> Finished:
+    """Compute the chunk and make its parts durable.
+
+    Raises `InvalidInput` for what no attempt can mend, `ModelError` for the engine's fault,
+    `Unavailable` or `OSError` for the surroundings'.
+    """
+    schema = decode_schema(order.arrow_schema)
+    used = engine.input_columns(schema, order.spec.input_columns)
+    formats = [source.format for source in order.inputs]
+    projection = project(schema, order.spec, used, formats, engine.traits.passthrough)
+    if info.columns is not None:
+        projection.results(info.columns)
+    return _Run(order, engine, projection, info, report).finish()
+
+
+class _Run:
+    def __init__(
+        self, order: WorkOrder, engine: Engine, projection: Projection, info: Info, report: Report
+    ) -> None:
+        self._order = order
+        self._engine = engine
+        self._projection = projection
+        self._info = info
+        self._report = report
+        self._read: dict[int, int] = {source.index: 0 for source in order.inputs}
+        self._schema: pa.Schema | None = None
+        self._key = order.spec.key
+        self._form = cast(WritableFormat, datasets.for_name(order.spec.output_format))
+
+    def finish(self) -> Finished:
+        order = self._order
+        watcher = ProgressWatcher(self._report)
+        store = storage.for_uri(order.spec.output)
+        parts = PartWriter(store, order.spec.output, order.part_stem, self._form)
+        with parts:
+            behind = Behind[Outcomes](lambda each: self._write(each, parts), _DEPTH, "write")
+            with behind as writer:
+                for window, prepared in self._prepared(watcher):
+                    writer.give(self._compute(window, prepared, watcher))
+            rows = sum(self._read.values())
+            assert parts.rows_ok + parts.rows_err == rows, "a row got lost"
+            part, error_part = parts.publish()
+        return Finished(
+            token=order.token,
+            rows_ok=parts.rows_ok,
+            rows_err=parts.rows_err,
+            part=part,
+            error_part=error_part,
+            fingerprint=dict(self._info.fingerprint),
+            input_rows=tuple(self._read[source.index] for source in order.inputs),
+        )
+
+    def _prepared(self, watcher: ProgressWatcher) -> Iterator[tuple[Window, Prepared]]:
+        """Prepared windows, from threads ahead.
+
+        Where an earlier attempt crashed, nothing runs ahead and the window is announced first, so
+        that a crash while reading or preparing has its suspects too.
+        """
+        if self._order.suspects:
+            for window in windows(self._stretches()):
+                watcher.preparing(window)
+                yield window, self._prepare(window)
+            return
+        read = ahead(windows(self._stretches()), _DEPTH, "read")
+        yield from ahead(((each, self._prepare(each)) for each in read), _DEPTH, "prepare")
+
+    def _stretches(self) -> Iterator[Stretch]:
+        first = 0
+        for source in self._order.inputs:
+            for rows in _read(source, self._order, self._projection):
+                yield Stretch(source, first, rows)
+                self._read[source.index] += rows.batch.num_rows + len(rows.rejects)
+            first += self._read[source.index]
+
+    def _prepare(self, window: Window) -> Prepared:
+        return self._engine.prepare(window.batch.select(list(self._projection.used)))
+
+    def _compute(self, window: Window, prepared: Prepared, watcher: ProgressWatcher) -> Outcomes:
+        watcher.enter(window, len(prepared.refused))
+        suspects = np.flatnonzero(np.isin(window.place, self._order.suspects))
+        predicted: list[Predicted] = []
+        refused = list(prepared.refused)
+        self._stop_at_first(window, refused)
+        for outcome in self._engine.run(prepared, watcher, suspects):
+            if isinstance(outcome, Predicted):
+                predicted.append(outcome)
+            else:
+                refused.append(outcome)
+                self._stop_at_first(window, refused)
+        return restored(window, predicted, refused)
+
+    def _stop_at_first(self, window: Window, refused: list[Refused]) -> None:
+        if self._order.spec.on_error is not OnError.FAIL or not (refused or window.rejects):
+            return
+        used = self._projection.used
+        record = error_records(window, refused, used, self._key)[0]
+        source = next(each for each in self._order.inputs if each.index == record["input"])
+        raise InvalidInput(
+            "ROW_FAILED",
+            f"{source.uri}, position {record['position']}: {record['message']} ({record['code']})",
+            "mend the row, or use --on-error isolate to have it reported beside the results",
+        )
+
+    def _write(self, outcome: Outcomes, parts: PartWriter) -> None:
+        joined = None if outcome.columns is None else self._joined(outcome, outcome.columns)
+        errors = error_records(outcome.window, outcome.refused, self._projection.used, self._key)
+        parts.write(joined, errors)
+
+    def _joined(self, outcome: Outcomes, model: pa.Table) -> pa.RecordBatch:
+        if self._schema is None:
+            self._schema = self._projection.results(self._info.columns or model.schema)
+        carried = outcome.window.batch.select(list(self._projection.carried))
+        if len(outcome.row) < carried.num_rows:
+            carried = carried.take(pa.array(outcome.row))
+        columns = [
+            carried.column(field.name)
+            if field.name in self._projection.carried
+            else single(model.column(field.name), field.type)
+            for field in self._schema
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+
+def _read(source: Input, order: WorkOrder, projection: Projection) -> Iterator[Rows]:
+    form = datasets.for_name(source.format, multiline=order.spec.csv_multiline)
+    stream = storage.for_uri(source.uri).open(ObjectInfo(source.uri, source.size, source.version))
+    try:
+        yield from form.read(
+            stream,
+            max(order.start - source.base, 0),
+            min(order.end - source.base, source.extent),
+            projection.reading,
+            (order.spec.key,) if order.spec.key is not None else (),
+        )
+    finally:
+        stream.close()
