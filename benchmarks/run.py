@@ -52,7 +52,7 @@ def texts(work: Path, rows: int) -> list[Case]:
     return [
         Case("bare loop (encode)", "bare_loop", "texts", source, model),
         Case("millrace run", "millrace_run", "texts", source, model),
-        Case("Ray Data map_batches", "ray_data", "texts", source, model),
+        Case("Ray Data map_batches", "ray_map_batches", "texts", source, model),
     ]
 
 
@@ -102,7 +102,9 @@ WORKLOADS = {
 
 
 def python_of(case: Case, work: Path) -> Path:
-    return ray_python(work / "venv-ray") if case.program == "ray_data" else Path(sys.executable)
+    return (
+        ray_python(work / "venv-ray") if case.program == "ray_map_batches" else Path(sys.executable)
+    )
 
 
 def play(cases: list[Case], rounds: int, work: Path) -> list[Score]:

@@ -26,7 +26,7 @@ UNSAFE_CALLS = {"yaml.load", "torch.load", "joblib.load", "pandas.read_pickle"}
 WRITES = {"insert", "update", "delete"}
 SQL_WRITE = re.compile(r"\b(INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM)\b", re.IGNORECASE)
 ONLY_WORKERS = ("torch", "transformers", "sentence_transformers", "onnxruntime", "multiprocess")
-HOMES = re.compile(r"/(home|Users)/\w+/|/root/")
+HOMES = re.compile(r"/(home|Users)/(?!me/|you/)\w+/|/root/")
 
 
 def sources(*folders: str) -> list[Path]:

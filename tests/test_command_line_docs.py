@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from millrace.cli.main import app
 
 README = Path(__file__).parents[1] / "README.md"
 
 
-def commands(
-    command: click.Command, *names: str
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+Command = tuple[tuple[str, ...], TyperCommand]
+
+
+def commands(group: TyperGroup, *names: str) -> Iterator[Command]:
     """Each command that can be run, with the words that run it."""
-    if isinstance(command, click.Group):
-        for name, each in command.commands.items():
+    for name, each in group.commands.items():
+        if isinstance(each, TyperGroup):
             yield from commands(each, *names, name)
-    elif not command.hidden:
-        yield names, command
+        elif isinstance(each, TyperCommand) and not each.hidden:
+            yield (*names, name), each
 
 
-def every_command() -> list[tuple[tuple[str, ...], click.Command]]:
-    return list(commands(typer.main.get_command(app), "millrace"))
+def every_command() -> list[Command]:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return list(commands(group, "millrace"))
 
 
 def test_there_are_commands() -> None:
@@ -37,7 +40,7 @@ def test_every_command_and_option_has_help() -> None:
         " ".join([*names, parameter.name or ""])
         for names, command in every_command()
         for parameter in command.params
-        if isinstance(parameter, click.Option) and not parameter.help
+        if isinstance(parameter, TyperOption) and not parameter.help
     ]
     assert not silent
     assert not [" ".join(names) for names, command in every_command() if not command.help]

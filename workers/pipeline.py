@@ -6,7 +6,8 @@ read → window → prepare → run → restore order → join → write
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import cast
 
 import numpy as np
@@ -67,9 +68,10 @@ class _Run:
         parts = PartWriter(store, order.spec.output, order.part_stem, self._form)
         with parts:
             behind = Behind[Outcomes](lambda each: self._write(each, parts), _DEPTH, "write")
-            with behind as writer:
-                for window, prepared in self._prepared(watcher):
+            with behind as writer, closing(self._prepared(watcher)) as ready:
+                for window, prepared in ready:
                     writer.give(self._compute(window, prepared, watcher))
+            watcher.leave()
             rows = sum(self._read.values())
             assert parts.rows_ok + parts.rows_err == rows, "a row got lost"
             part, error_part = parts.publish()
@@ -83,7 +85,7 @@ class _Run:
             input_rows=tuple(self._read[source.index] for source in order.inputs),
         )
 
-    def _prepared(self, watcher: ProgressWatcher) -> Iterator[tuple[Window, Prepared]]:
+    def _prepared(self, watcher: ProgressWatcher) -> Generator[tuple[Window, Prepared], None, None]:
         """Prepared windows, from threads ahead.
 
         Where an earlier attempt crashed, nothing runs ahead and the window is announced first, so
@@ -94,15 +96,16 @@ class _Run:
                 watcher.preparing(window)
                 yield window, self._prepare(window)
             return
-        read = ahead(windows(self._stretches()), _DEPTH, "read")
-        yield from ahead(((each, self._prepare(each)) for each in read), _DEPTH, "prepare")
+        with closing(ahead(windows(self._stretches()), _DEPTH, "read")) as read:
+            ready = ((each, self._prepare(each)) for each in read)
+            yield from ahead(ready, _DEPTH, "prepare")
 
     def _stretches(self) -> Iterator[Stretch]:
         first = 0
         for source in self._order.inputs:
             for rows in _read(source, self._order, self._projection):
                 yield Stretch(source, first, rows)
-                self._read[source.index] += rows.batch.num_rows + len(rows.rejects)
+                self._read[source.index] = _next_row(rows, self._read[source.index])
             first += self._read[source.index]
 
     def _prepare(self, window: Window) -> Prepared:
@@ -152,6 +155,12 @@ class _Run:
             for field in self._schema
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+
+def _next_row(rows: Rows, otherwise: int) -> int:
+    """The number after those of `rows`; a reader that skips one is found out by the final count."""
+    last = [*rows.row[-1:].tolist(), *(reject.row for reject in rows.rejects[-1:])]
+    return max(last) + 1 if last else otherwise
 
 
 def _read(source: Input, order: WorkOrder, projection: Projection) -> Iterator[Rows]:

@@ -36,5 +36,9 @@ class ProgressWatcher:
     def finished(self, rows: int) -> None:
         self._rows += rows
 
+    def leave(self) -> None:
+        """All batches are done; a crash from here on is no row's fault."""
+        self._send(np.empty(0, dtype=np.int64))
+
     def _send(self, places: NDArray[np.int64]) -> None:
         self._report(Progress(rows=self._rows, in_flight=tuple(places.tolist())))

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import pyarrow as pa
 
-from millrace.datasets.schema import json_field
+from millrace.datasets.schema import is_mixed, json_field
 from millrace.errors import InvalidInput
 from millrace.spec import JobSpec
 from millrace.types import Join
@@ -68,7 +68,7 @@ def project(
     """Choose columns of the pinned `schema`; `formats` are those of the order's inputs.
 
     A carried column that the engine does not read is taken over word for word where the results
-    have the input's format. `InvalidInput` where there is no column of the key's name.
+    have the input's format, or where not all of its values have its type. `InvalidInput` where there is no column of the key's name.
     """
     carried = _carried(schema, spec)
     formats = set(formats)
@@ -101,8 +101,8 @@ def _carried(schema: pa.Schema, spec: JobSpec) -> tuple[str, ...]:
 
 
 def _verbatim(field: pa.Field, formats: set[str], output_format: str) -> pa.Field:
-    if formats == {"jsonl"} and output_format == "jsonl":
+    if formats == {"jsonl"} and (output_format == "jsonl" or is_mixed(field)):
         return json_field(field.name)
-    if formats <= _DELIMITED and output_format == "csv":
+    if formats <= _DELIMITED and (output_format == "csv" or is_mixed(field)):
         return pa.field(field.name, pa.string())
     return field

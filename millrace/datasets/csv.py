@@ -54,10 +54,9 @@ class Csv:
             raise empty(name)
         rows, _ = _fields(raw, self.delimiter, len(header.names))
         columns = zip(*(row for row in rows if row), strict=True)
-        types = [csv_columns.infer(values) for values in columns] or [pa.string()] * len(
-            header.names
-        )
-        schema = pa.schema(list(zip(header.names, types, strict=True)))
+        sampled = list(columns) or [()] * len(header.names)
+        fields = map(csv_columns.infer, header.names, sampled)
+        schema = pa.schema(list(fields))
         multiline = self._multiline or has_quoted_newline(sample.content)
         note = "quoted newlines: one block" if multiline else ""
         return sample.layout(len(raw), schema, not multiline, note)

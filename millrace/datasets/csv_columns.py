@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from millrace.datasets.records import Fault
+from millrace.datasets.schema import MAJORITY, mixed_field
 from millrace.errors import InvalidInput
 
 _INTEGER = r"^(0|-?[1-9][0-9]{0,18})$"
@@ -20,16 +21,17 @@ _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 _EXACT_IN_DOUBLE = r"^-?[0-9]{1,15}$|[.eE]"
 
 
-def infer(values: Sequence[str]) -> pa.DataType:
-    """int64 or float64 where every value that is not empty says so, else string."""
+def infer(name: str, values: Sequence[str]) -> pa.Field:
+    """int64 or float64 where nearly every value that is not empty says so, else string."""
     filled = [value for value in values if value]
-    if not filled:
-        return pa.string()
-    for kind in (pa.int64(), pa.float64()):
-        _, wrong = _numbers(pa.array(filled, pa.string()), kind)
-        if not any(wrong) and (pat.is_integer(kind) or _all(_EXACT_IN_DOUBLE, filled)):
-            return kind
-    return pa.string()
+    kinds = (pa.int64(), pa.float64()) if filled else ()
+    wrong = {kind: _numbers(pa.array(filled, pa.string()), kind)[1] for kind in kinds}
+    for kind in sorted(kinds, key=lambda kind: sum(wrong[kind])):
+        right = [text for text, no in zip(filled, wrong[kind], strict=True) if not no]
+        exact = pat.is_integer(kind) or _all(_EXACT_IN_DOUBLE, right)
+        if exact and len(right) >= MAJORITY * len(filled):
+            return pa.field(name, kind) if right == filled else mixed_field(name, kind)
+    return pa.field(name, pa.string())
 
 
 def is_number(text: str) -> bool:

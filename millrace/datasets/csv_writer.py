@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.types as pat
 
 from millrace.datasets.json_text import json_texts
 from millrace.storage.os_errors import translated
+from millrace.storage.sync import sync
 
 _FORMULA = r"^[=+\-@\t\r]"
 
@@ -27,7 +27,7 @@ class CsvWriter:
             [pa.field(_escape_name(field.name), _written_type(field.type)) for field in schema]
         )
         with translated(path):
-            self._sink = path.open("wb")
+            self._sink = pa.OSFile(str(path), "wb")
             self._writer = arrow_csv.CSVWriter(
                 self._sink, self._schema, write_options=arrow_csv.WriteOptions(delimiter=delimiter)
             )
@@ -40,9 +40,8 @@ class CsvWriter:
     def close(self) -> None:
         with translated(self._path):
             self._writer.close()
-            self._sink.flush()
-            os.fsync(self._sink.fileno())
             self._sink.close()
+            sync(self._path)
 
 
 def _written_type(kind: pa.DataType) -> pa.DataType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -12,18 +13,26 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from millrace.datasets.records import Fault
-from millrace.datasets.schema import is_json, json_field
+from millrace.datasets.schema import MAJORITY, is_json, json_field, mixed_field
 from millrace.errors import InvalidInput
 
 Faults = dict[int, Fault]
 
 _NUMBERS = {int, float}
 _NONE = type(None)
+_BY_PREFERENCE: tuple[tuple[pa.DataType, set[type]], ...] = (
+    (pa.string(), {str}),
+    (pa.bool_(), {bool}),
+    (pa.int64(), {int}),
+    (pa.float64(), _NUMBERS),
+    (pa.list_(pa.float64()), {list}),
+)
 
 
 def infer(rows: Sequence[dict[str, Any]]) -> pa.Schema:
     """The columns of sampled rows, in order of appearance: bool, int64, float64, string, lists of
-    numbers as list<double>, and everything else as JSON text; only nulls count as string.
+    numbers as list<double>, and everything else as JSON text; only nulls count as string. A few
+    values of other types make a column mixed, not JSON.
     """
     values: dict[str, list[Any]] = {}
     for row in rows:
@@ -140,15 +149,12 @@ def _float_lists(values: list[Any]) -> list[list[float] | None]:
 
 
 def _field(name: str, values: list[Any]) -> pa.Field:
-    kinds = set(map(type, values)) - {_NONE}
-    if not kinds or kinds == {str}:
-        return pa.field(name, pa.string())
-    if kinds == {bool}:
-        return pa.field(name, pa.bool_())
-    if kinds == {int}:
-        return pa.field(name, pa.int64())
-    if kinds <= _NUMBERS:
-        return pa.field(name, pa.float64())
-    if kinds == {list} and _number_lists(values):
-        return pa.field(name, pa.list_(pa.float64()))
-    return json_field(name)
+    kinds = Counter(map(type, values))
+    del kinds[_NONE]
+    fitting = [sum(kinds[each] for each in members) for _, members in _BY_PREFERENCE]
+    most = max(fitting)
+    kind, members = _BY_PREFERENCE[fitting.index(most)]
+    lists = [value for value in values if isinstance(value, list)] if members == {list} else []
+    if most < kinds.total() * MAJORITY or not _number_lists(lists):
+        return json_field(name)
+    return pa.field(name, kind) if most == kinds.total() else mixed_field(name, kind)

@@ -32,9 +32,10 @@ class JsonLines:
 
     def inspect(self, source: InputStream, name: str) -> Layout:
         sample = take(source, name, self._max_line)
-        parsed = [parse(line) for line in split(0, sample.content).content]
+        content = split(0, sample.content).content
+        parsed = [parse(line) for line in content]
         rows = [row for row in parsed if not isinstance(row, Fault)]
-        if not rows:
+        if not rows or content[0].strip() == b"[":
             raise _no_rows(name, sample.content, parsed[0])
         return sample.layout(len(parsed), infer(rows))
 

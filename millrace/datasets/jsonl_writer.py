@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import orjson
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from millrace.datasets.json_text import OPTIONS, json_values, plain
 from millrace.storage.os_errors import translated
+from millrace.storage.sync import sync
 
 _ROW = OPTIONS | orjson.OPT_APPEND_NEWLINE
 
@@ -21,7 +21,7 @@ class JsonLinesWriter:
         self._path = path
         self._schema = schema
         with translated(path):
-            self._sink = path.open("wb")
+            self._sink = pa.OSFile(str(path), "wb")
 
     def write(self, batch: pa.RecordBatch) -> None:
         content = json_lines(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
@@ -30,9 +30,8 @@ class JsonLinesWriter:
 
     def close(self) -> None:
         with translated(self._path):
-            self._sink.flush()
-            os.fsync(self._sink.fileno())
             self._sink.close()
+            sync(self._path)
 
 
 def json_lines(batch: pa.RecordBatch) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pat
 
 from millrace.storage.os_errors import translated
+from millrace.storage.sync import sync
 
 GROUP_BYTES = 32 << 20
 GROUP_ROWS = 1 << 17
@@ -23,7 +23,7 @@ class ParquetWriter:
         self._schema = schema
         self._batches: list[pa.RecordBatch] = []
         with translated(path):
-            self._sink = path.open("wb")
+            self._sink = pa.OSFile(str(path), "wb")
             self._writer = pq.ParquetWriter(
                 self._sink,
                 schema,
@@ -44,9 +44,8 @@ class ParquetWriter:
         self._flush()
         with translated(self._path):
             self._writer.close()
-            self._sink.flush()
-            os.fsync(self._sink.fileno())
             self._sink.close()
+            sync(self._path)
 
     def _flush(self) -> None:
         if self._batches:

@@ -101,6 +101,8 @@ def _new_id(now: float | None) -> JobId:
 
 
 def _same_submission(conn: Connection, spec: JobSpec, tenant: str, key: str | None) -> JobId:
+    if key is None:
+        raise output_owned(conn, spec.output)
     earlier = conn.execute(
         select(tables.job.c.id, tables.job.c.spec_hash).where(
             tables.job.c.tenant == tenant, tables.job.c.idempotency_key == key

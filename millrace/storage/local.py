@@ -18,6 +18,7 @@ from pathlib import Path
 from millrace.errors import Conflict, InputChanged, InvalidInput, NotFound, Unavailable
 from millrace.storage.base import ObjectInfo
 from millrace.storage.os_errors import translated
+from millrace.storage.sync import sync
 from millrace.storage.uri import join, local_path
 
 _SPOOL = ".spool-"
@@ -44,7 +45,14 @@ class LocalStorage:
             names = [entry.name for entry in os.scandir(path) if entry.name[0] not in "._"]
         for name in names:
             child = join(folder, name)
-            if local_path(child).is_dir():
+            found = local_path(child)
+            if found.is_symlink() and not found.is_file():
+                raise InvalidInput(
+                    "LINK_NOT_FOLLOWED",
+                    f"{found} is a link to a folder or to nothing",
+                    "name its target as an input of its own, or remove it",
+                )
+            if found.is_dir():
                 yield from self._walk(child)
             else:
                 with suppress(NotFound):
@@ -196,13 +204,13 @@ def _publish(spooled: Path, final: Path) -> bool:
     """Give a spooled file its final name, durably; false where the name is taken."""
     with translated(final):
         _make_folder(final.parent)
-        _fsync(spooled)
+        sync(spooled)
         try:
             os.link(spooled, final)
         except FileExistsError:
             return False
         finally:
-            _fsync(final.parent)
+            sync(final.parent)
         spooled.unlink()
         return True
 
@@ -214,12 +222,4 @@ def _make_folder(folder: Path) -> None:
     _make_folder(folder.parent)
     with suppress(FileExistsError):
         folder.mkdir()
-    _fsync(folder.parent)
-
-
-def _fsync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync(folder.parent)

@@ -135,7 +135,7 @@ def _weights(folder: Path) -> Case:
 def _tiny_bert(folder: Path) -> Case:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     letters = [chr(97 + place) for place in range(26)]
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "word", "again", *letters]
@@ -149,7 +149,7 @@ def _tiny_bert(folder: Path) -> Case:
         max_position_embeddings=64,
     )
     BertModel(config).save_pretrained(folder / "bert")
-    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder / "bert")
+    BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder / "bert")
     transformer = Transformer(str(folder / "bert"), max_seq_length=16)
     model = SentenceTransformer(
         modules=[transformer, Pooling(16, "mean"), Normalize()], device="cpu"

@@ -94,14 +94,14 @@ def test_a_range_without_rows_is_empty(name: str, form: Format) -> None:
 
 def test_a_missing_required_column_is_named(name: str, form: Format) -> None:
     schema = pa.schema([pa.field("text", pa.string()), pa.field("lost", pa.string())])
-    try:
-        stretches = read(form, CONTENT[name], schema=schema, required=("lost",))
-    except InvalidInput as error:
-        assert error.code == "SCHEMA_MISMATCH"
-        assert "lost" in error.message
-    else:
-        assert {reject.code for reject in rejects(stretches)} == {"FIELD_MISSING"}
-        assert len(rejects(stretches)) == ROWS
+    if name == "jsonl":
+        found = rejects(read(form, CONTENT[name], schema=schema, required=("lost",)))
+        assert [(reject.row, reject.code) for reject in found] == [
+            (row, "FIELD_MISSING") for row in range(ROWS)
+        ]
+        return
+    with pytest.raises(InvalidInput, match=r"'lost'.*SCHEMA_MISMATCH"):
+        read(form, CONTENT[name], schema=schema, required=("lost",))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])
@@ -185,8 +185,12 @@ def test_nothing_but_numbers_is_written_for_numbers(name: str, tmp_path: Path) -
 def test_a_full_disk_is_said_so(name: str) -> None:
     form = cast(WritableFormat, datasets.for_name(name))
     batch = pa.record_batch({"text": ["x" * 1_000] * 2_000})
-    with pytest.raises(Unavailable) as failure:
+
+    def write() -> None:
         writer = form.writer(Path("/dev/full"), batch.schema)
         writer.write(batch)
         writer.close()
+
+    with pytest.raises(Unavailable) as failure:
+        write()
     assert failure.value.code == "STORAGE_FULL"

@@ -34,14 +34,14 @@ class Victim:
         self._run = self._start()
 
     def _start(self) -> psutil.Popen:
-        log = (self._folder / "run.log").open("ab")
-        return psutil.Popen(
-            command(*RUN),
-            cwd=self._folder,
-            env=self._environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        with (self._folder / "run.log").open("ab") as log:
+            return psutil.Popen(
+                command(*RUN),
+                cwd=self._folder,
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def revive(self) -> None:
         if self._run.poll() is not None and self._run.returncode != 0:

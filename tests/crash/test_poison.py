@@ -52,7 +52,10 @@ class Fragile(Predictor):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_k_poison_rows_are_k_error_records(millrace: Millrace, tmp_path: Path) -> None:
+def test_k_poison_rows_are_k_error_records(
+    millrace: Millrace, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    environment["MILLRACE_MEMORY_BYTES"] = str(1 << 30)
     (tmp_path / "fragile.py").write_text(PREDICTOR)
     lines = [POISON.get(n, f'{{"id": {n}, "text": "row {n}"}}') for n in range(ROWS)]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n")

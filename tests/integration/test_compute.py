@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -167,7 +168,7 @@ def test_rows_come_back_once_and_in_order(child: Child, tmp_path: Path) -> None:
     assert _results(order, answer) == rows
     assert answer.error_part is None
     assert answer.input_rows == (10_000,)
-    assert child.heard[-1].rows < 10_000
+    assert child.heard[-1] == Progress(rows=10_000)
     in_flight = [place for each in child.heard for place in each.in_flight]
     assert len(in_flight) == len(set(in_flight)) == 10_000
 
@@ -227,12 +228,15 @@ def test_nothing_is_left_of_an_attempt_that_stops(child: Child, tmp_path: Path) 
 
 
 def test_joined_rows_are_taken_over_word_for_word(child: Child, tmp_path: Path) -> None:
-    line = '{"id":9007199254740993,"text":"x","deep":{"b":[1,"2"],"a":null}}\n'
-    order = _order(tmp_path, {"a.jsonl": line}, join="input", input_columns=("text",))
+    lines = (
+        '{"id":9007199254740993,"n":1,"text":"x","deep":{"b":[1,"2"],"a":null}}\n'
+        '{"id":2,"n":1.5,"text":"y","deep":[]}\n'
+    )
+    order = _order(tmp_path, {"a.jsonl": lines}, join="input", input_columns=("text",))
     answer = child.finished(order)
     assert answer.part is not None
     path = Path(order.spec.output.removeprefix("file://")) / answer.part.path
-    assert path.read_text() == line
+    assert path.read_text() == lines
 
 
 PREDICTOR = """
@@ -240,6 +244,11 @@ from millrace.predictor import Predictor
 import numpy as np
 
 class Shout(Predictor):
+    max_cost = 200
+
+    def cost(self, batch):
+        return np.array([len(text) for text in batch["text"]])
+
     def predict(self, batch):
         print("this must not disturb anything")
         return {"text": [text.upper() for text in batch["text"]],
@@ -268,6 +277,16 @@ def test_output_columns_are_chosen_and_joined(child: Child, tmp_path: Path) -> N
     table = pq.read_table(Path(order.spec.output.removeprefix("file://")) / answer.part.path)
     assert table.to_pylist() == [{"id": "r0", "size": 6}, {"id": "r1", "size": 6}]
     assert table.schema.field("size").type == pa.int64()
+
+
+def test_rows_of_any_length_come_back_in_input_order(child: Child, tmp_path: Path) -> None:
+    rows = [{"text": "x" * (1 + place * 37 % 90)} for place in range(500)]
+    order = _order(tmp_path, {"a.jsonl": _lines(rows)}, model=_shout(tmp_path), options={})
+    answer = child.finished(order)
+    assert [each["size"] for each in _results(order, answer)] == [len(r["text"]) for r in rows]
+    longest = [place for place, row in enumerate(rows) if len(row["text"]) == 90]
+    starts = [len(_lines(rows[:place])) for place in longest[:2]]
+    assert list(child.heard[0].in_flight) == starts
 
 
 def test_columns_that_cannot_be_are_explained(child: Child, tmp_path: Path) -> None:
@@ -299,7 +318,7 @@ def test_a_changed_input_ends_the_job(child: Child, tmp_path: Path) -> None:
 
 def test_too_little_memory_costs_the_row_not_the_process(tmp_path: Path) -> None:
     child = Child(ComputeSettings(device="cpu", memory_bytes=2 << 30))
-    order = _order(tmp_path, {"a.jsonl": _lines([*_texts(50), {"id": "x", "text": "::oom"}])})
+    order = _order(tmp_path, {"a.jsonl": _lines([*_texts(50), {"id": "x", "text": "::oom 3"}])})
     answer = child.finished(order)
     assert answer.rows_ok == 50
     assert _errors(order, answer)[0]["code"] == "OUT_OF_MEMORY"
@@ -309,11 +328,12 @@ def test_too_little_memory_costs_the_row_not_the_process(tmp_path: Path) -> None
 def test_the_child_dies_with_its_worker(tmp_path: Path) -> None:
     def hold(sender: Any) -> None:
         child = Child()
-        child.finished(order)
+        child.connection.send_bytes(order.model_dump_json().encode())
+        child.connection.recv_bytes(MAX_MESSAGE_BYTES)
         sender.send(child.process.pid)
         signal.pause()
 
-    order = _order(tmp_path, {"a.jsonl": _lines(_texts(1))})
+    order = _order(tmp_path, {"a.jsonl": _lines([{"text": "::hang"}])})
     context = multiprocess.get_context("fork")
     receiver, sender = context.Pipe()
     worker = context.Process(target=hold, args=(sender,))
@@ -323,7 +343,5 @@ def test_the_child_dies_with_its_worker(tmp_path: Path) -> None:
     child = os.pidfd_open(pid)
     worker.kill()
     worker.join()
-    import select
-
     assert select.select([child], [], [], 10)[0], "the child outlived its worker"
     os.close(child)

@@ -47,10 +47,14 @@ def submitted(conn: Connection, output: str = "file:///out", **changes: Any) -> 
     return jobs.submit(conn, spec(output, **changes), now=NOW)
 
 
+def pinned(extent: int) -> list[Input]:
+    """One input of so many positions."""
+    return [Input(0, "file:///in", "jsonl", extent, "v1", 0, extent, True)]
+
+
 def planned(conn: Connection, job_id: JobId, *borders: int) -> None:
     """Pin one input and cut it at `borders`, from 0 to the last one."""
-    pinned = Input(0, "file:///in", "jsonl", borders[-1], "v1", 0, borders[-1], True)
-    jobs.pin(conn, job_id, [pinned], "schema", ["a note"])
+    jobs.pin(conn, job_id, pinned(borders[-1]), "schema", ["a note"])
     edges = zip((0, *borders), borders, strict=False)
     jobs.add_chunks(conn, job_id, [PlannedChunk(Span(a, b), b - a) for a, b in edges])
     jobs.queue(conn, job_id, now=NOW)

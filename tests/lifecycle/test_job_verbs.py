@@ -19,16 +19,13 @@ from tests.lifecycle.stage import (
     history,
     in_state,
     job_row,
+    pinned,
     planned,
     result,
     running,
     spec,
     submitted,
 )
-
-
-def pinned(extent: int) -> list[Input]:
-    return [Input(0, "file:///in", "jsonl", extent, "v1", 0, extent, True)]
 
 
 class TestSubmit:

@@ -26,14 +26,14 @@ from workers.engines.columns import chosen, is_text
 from workers.engines.options import BatchOptions, read_options
 
 _ROWS = 1_024
-_NO_MEMORY = 1 << 46
+_NO_MEMORY = 1 << 16
 
 
 class EchoOptions(BatchOptions):
     delay: float = 0.0
     """Seconds to sleep for each batch."""
     scripted: bool = False
-    """Obey rows such as ``::raise``, ``::exit 3``, ``::segv``, ``::oom``, ``::hang``."""
+    """Obey rows such as ``::raise``, ``::exit 3``, ``::segv``, ``::oom 4``, ``::hang``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ def _raise(_: str) -> None:
     raise ValueError("this row was told to raise")
 
 
-def _allocate(_: str) -> None:
-    bytearray(_NO_MEMORY)
+def _allocate(gibibytes: str) -> None:
+    bytearray(int(gibibytes or _NO_MEMORY) << 30)
 
 
 def _hang(_: str) -> None:

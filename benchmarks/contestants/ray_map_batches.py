@@ -27,8 +27,9 @@ class Embed:
 def main() -> None:
     order = read_order()
     if order.workload != "texts":
-        raise SystemExit("ray_data.py runs the workload texts only")
-    ray.init(num_cpus=ACTORS, include_dashboard=False, log_to_driver=False)
+        raise SystemExit("ray_map_batches.py runs the workload texts only")
+    # One slot beside the actors: on two cores they would leave none for reading, and wait for ever.
+    ray.init(num_cpus=ACTORS + 1, include_dashboard=False, log_to_driver=False)
     ray.data.DataContext.get_current().execution_options.preserve_order = True
     rows = ray.data.read_json(str(order.input), lines=True, override_num_blocks=BLOCKS)
     vectors = rows.map_batches(

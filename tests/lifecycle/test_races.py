@@ -1,0 +1,226 @@
+"""Verbs that run at once: threads on real connections, all let go by one barrier."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TypeVar
+
+from millrace.db.session import Database
+from millrace.errors import Conflict, LeaseLost
+from millrace.lifecycle import chunks, events, jobs, queries
+from millrace.types import ChunkState, JobId, Lease, PlannedChunk, Span, WorkerId
+from tests.lifecycle.stage import (
+    LATER,
+    MUCH_LATER,
+    NOW,
+    TTL,
+    chunk_row,
+    claimed,
+    history,
+    job_row,
+    pinned,
+    result,
+    running,
+    submitted,
+)
+
+T = TypeVar("T")
+
+THREADS = 4
+CHUNKS = 250
+ROUNDS = 25
+
+
+@contextmanager
+def at_once() -> Iterator[Callable[[list[Callable[[], T]]], list[T]]]:
+    """Run functions in threads that start together; their results in order."""
+    with ThreadPoolExecutor(THREADS) as pool:
+
+        def run(verbs: list[Callable[[], T]]) -> list[T]:
+            barrier = threading.Barrier(len(verbs))
+
+            def start(verb: Callable[[], T]) -> T:
+                barrier.wait(timeout=30)
+                return verb()
+
+            return list(pool.map(start, verbs))
+
+        yield run
+
+
+def test_of_a_thousand_claims_each_chunk_has_one_winner(database: Database) -> None:
+    with database.write() as conn:
+        job_id = submitted(conn)
+        jobs.pin(conn, job_id, pinned(CHUNKS), "")
+        jobs.add_chunks(conn, job_id, [PlannedChunk(Span(i, i + 1), 1) for i in range(CHUNKS)])
+        jobs.queue(conn, job_id, now=NOW)
+        jobs.start(conn, job_id, now=NOW)
+
+    def claim_all(worker: WorkerId) -> list[Lease]:
+        won = []
+        for idx in range(CHUNKS):
+            with database.write(durable=False) as conn:
+                lease = chunks.claim(conn, job_id, idx, worker, TTL, now=NOW)
+            won += [lease] if lease else []
+        return won
+
+    names = [WorkerId(f"w{i}") for i in range(THREADS)]
+    with at_once() as run:
+        won = run([partial(claim_all, name) for name in names])
+
+    leases = [lease for each in won for lease in each]
+    assert sorted(lease.idx for lease in leases) == list(range(CHUNKS))
+    assert {lease.attempt for lease in leases} == {1}
+    for lease in leases[::50]:
+        assert chunk_row(database, job_id, lease.idx).token == lease.token
+
+
+def test_cancel_commit_and_freeze_agree(database: Database) -> None:
+    """Never a commit after the cancellation, never a frozen job with an open chunk (I11)."""
+    with at_once() as run:
+        for number in range(ROUNDS):
+            with database.write() as conn:
+                job_id = running(conn, output=f"file:///{number}")
+                lease = claimed(conn, job_id)
+            run(
+                [committer(database, lease), canceller(database, job_id), freezer(database, job_id)]
+            )
+            assert_agreement(database, job_id)
+
+
+def committer(database: Database, lease: Lease) -> Callable[[], None]:
+    def commit() -> None:
+        with suppress(LeaseLost), database.write() as conn:
+            chunks.commit(conn, lease, result(), now=NOW)
+
+    return commit
+
+
+def canceller(database: Database, job_id: JobId) -> Callable[[], None]:
+    def cancel() -> None:
+        with suppress(Conflict), database.write() as conn:
+            jobs.cancel(conn, job_id, now=NOW)
+
+    return cancel
+
+
+def freezer(database: Database, job_id: JobId) -> Callable[[], None]:
+    def freeze() -> None:
+        with database.write() as conn:
+            jobs.freeze(conn, job_id, now=NOW)
+
+    return freeze
+
+
+def assert_agreement(database: Database, job_id: JobId) -> None:
+    job, chunk = job_row(database, job_id), chunk_row(database, job_id)
+    assert job.state in ("cancelling", "finalizing")
+    assert job.state == "cancelling" or chunk.state == "committed"
+    with database.read() as conn:
+        verbs = [each.verb for each in events.page(conn, job_id)]
+    if "cancel" in verbs and "commit" in verbs:
+        assert verbs.index("commit") < verbs.index("cancel")
+
+
+def test_a_cancellation_waits_for_the_commit_that_began_before_it(
+    database: Database,
+) -> None:
+    """The write skew that FOR SHARE is there for: both transactions open, commit looked first."""
+    with database.write() as conn:
+        job_id = running(conn)
+        lease = claimed(conn, job_id)
+    cancelled = threading.Event()
+
+    def cancel() -> None:
+        canceller(database, job_id)()
+        cancelled.set()
+
+    thread = threading.Thread(target=cancel)
+    with database.write() as conn:
+        chunks.commit(conn, lease, result(), now=NOW)
+        thread.start()
+        # Nothing to wait for: what must not happen would take a millisecond.
+        assert not cancelled.wait(0.2)
+    thread.join(timeout=30)
+    assert cancelled.is_set()
+    assert chunk_row(database, job_id).state == "committed"
+
+
+def test_a_renewal_and_a_reaper_never_both_win(database: Database) -> None:
+    with at_once() as run:
+        for number in range(ROUNDS):
+            with database.write() as conn:
+                job_id = running(conn, output=f"file:///{number}")
+                lease = claimed(conn, job_id)
+            renewed, reaped = run([partial(renew, database, lease), partial(reap, database)])
+            assert bool(renewed) != bool(reaped)
+            with database.write() as conn:
+                jobs.fail(conn, job_id, "OVER", "end of the round", now=NOW)
+
+
+def renew(database: Database, lease: Lease) -> int:
+    try:
+        with database.write() as conn:
+            chunks.renew(conn, lease, 10 * TTL, now=LATER)
+    except LeaseLost:
+        return 0
+    return 1
+
+
+def reap(database: Database) -> int:
+    with database.write() as conn:
+        return len(chunks.reap(conn, 10, now=LATER))
+
+
+def test_two_reapers_count_one_crash(database: Database) -> None:
+    with database.write() as conn:
+        job_id = running(conn)
+        claimed(conn, job_id)
+
+    with at_once() as run:
+        assert sorted(run([partial(reap, database)] * THREADS)) == [0] * (THREADS - 1) + [1]
+    assert chunk_row(database, job_id).crash_count == 1
+
+
+def test_splits_at_once_take_different_numbers(database: Database) -> None:
+    with database.write() as conn:
+        job_id = running(conn, 10, 20, 30, 40)
+        for idx in range(THREADS):
+            chunks.crash(conn, claimed(conn, job_id, idx), (), "", now=NOW)
+        leases = [claimed(conn, job_id, idx, now=MUCH_LATER) for idx in range(THREADS)]
+
+    def crash(lease: Lease) -> None:
+        with database.write() as conn:
+            chunks.crash(conn, lease, (), "", now=NOW)
+
+    with at_once() as run:
+        run([partial(crash, lease) for lease in leases])
+    with database.read() as conn:
+        counts = queries.progress(conn, job_id).chunks
+    assert (counts[ChunkState.SPLIT], counts[ChunkState.PENDING]) == (THREADS, 2 * THREADS)
+
+
+def test_one_submission_owns_the_output(database: Database) -> None:
+    def submit() -> str:
+        try:
+            with database.write() as conn:
+                submitted(conn)
+        except Conflict as conflict:
+            return conflict.code
+        return "ok"
+
+    with at_once() as run:
+        assert sorted(run([submit] * THREADS)) == ["OUTPUT_OWNED"] * (THREADS - 1) + ["ok"]
+
+
+def test_one_finisher_freezes(database: Database) -> None:
+    with database.write() as conn:
+        job_id = running(conn)
+        chunks.commit(conn, claimed(conn, job_id), result(), now=NOW)
+    with at_once() as run:
+        run([freezer(database, job_id)] * THREADS)
+    assert [verb for verb, *_ in history(database, job_id)].count("freeze") == 1
