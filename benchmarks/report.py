@@ -55,14 +55,14 @@ def _yes(answer: bool) -> str:
 
 
 def machine() -> str:
-    """Processor, cores, memory, system and the versions that decide speed."""
+    """Processor, cores, memory and the versions that decide speed."""
     models = re.findall(r"model name\s*:\s*(.*)", _read("/proc/cpuinfo"))
     cores = len(os.sched_getaffinity(0))
     memory = psutil.virtual_memory().total / (1 << 30)
     versions = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
     processor = models[0] if models else platform.machine()
     return (
-        f"{processor}, {cores} cores, {memory:.0f} GiB; {platform.system()} {platform.release()}, "
+        f"{processor}, {cores} cores, {memory:.0f} GiB; {platform.system()}, "
         f"Python {platform.python_version()}; {versions}"
     )
 

@@ -1,7 +1,7 @@
 """The doorbell: a Celery app that rings workers and never keeps a ledger.
 
-No result backend, no retries, no acknowledgements after work: the database decides who owns a chunk,
-so losing, repeating or forging messages costs seconds at most.
+No result backend, no retries, no acknowledgements after work: the database decides who owns a
+chunk, so losing, repeating or forging messages costs seconds at most.
 """
 
 from __future__ import annotations

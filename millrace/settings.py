@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     """How often an idle worker looks in the database for work that nobody rang for."""
     re_ring_seconds: Seconds = 30.0
 
-    device: str = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")] = "auto"
     threads: Annotated[int, Field(ge=1)] = 1
     memory_bytes: Annotated[int, Field(ge=64 << 20)] | None = None
     """What one compute process may allocate on the host; no limit where empty."""

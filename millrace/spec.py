@@ -82,6 +82,15 @@ class JobSpec(BaseModel):
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     deadline_seconds: Annotated[float, Field(gt=0)] | None = None
 
+    @field_validator("options")
+    @classmethod
+    def _options_have_one_spelling(cls, options: dict[str, Any]) -> dict[str, Any]:
+        try:
+            rfc8785.dumps(options)
+        except rfc8785.CanonicalizationError as error:
+            raise ValueError(f"a value that JSON cannot carry everywhere: {error}") from None
+        return options
+
     @field_validator("input_columns", "output_columns")
     @classmethod
     def _columns_are_distinct(cls, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:

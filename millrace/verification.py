@@ -1,8 +1,9 @@
 """Checks published results from outside: with the manifest, the files and the input, no database.
 
-Four questions, each answered with a list of faults that is empty when all is well: are the files those
-that were published; does every row of the input stand exactly once in the parts or in the errors; is the
-input still what was read; and do the keys of the results follow those of the input, row by row?
+Four questions, each answered with a list of faults that is empty when all is well: are the files
+those that were published; does every row of the input stand exactly once in the parts or in the
+errors; is the input still what was read; and do the keys of the results follow those of the
+input, row by row?
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from millrace.datasets.base import Rows
 from millrace.datasets.schema import json_field
 from millrace.errors import InvalidInput, MillraceError, NotFound
 from millrace.manifest import MANIFEST, Manifest, ManifestErrors, ManifestPart
-from millrace.storage.base import ObjectInfo, Storage
+from millrace.storage.base import StoredObject, Storage
 from millrace.types import Join
 
 _BLOCK_BYTES = 1 << 20
@@ -81,7 +82,7 @@ def _damaged(store: Storage, output: str, manifest: Manifest) -> Iterator[str]:
             yield f"{entry.path}: its SHA-256 is {digest}, published was {entry.sha256}"
 
 
-def _digest(store: Storage, found: ObjectInfo) -> str:
+def _digest(store: Storage, found: StoredObject) -> str:
     digest, stream = hashlib.sha256(), store.open(found)
     try:
         for offset in range(0, found.size, _BLOCK_BYTES):
@@ -99,7 +100,7 @@ def _miscounted(store: Storage, output: str, manifest: Manifest) -> Iterator[str
         while error is not None and error == next_row and next_row < part.first_row:
             error, errors_seen, next_row = next(errors, None), errors_seen + 1, next_row + 1
         if next_row != part.first_row:
-            yield f"{part.path or 'the end'}: row {next_row:,} is in no part and has no error record"
+            yield f"row {next_row:,} is in no part and has no error record"
             return
         bad = 0
         while error is not None and error < part.first_row + part.rows_in:
@@ -158,7 +159,7 @@ def _input_keys(manifest: Manifest, key: str | None, errors: Iterator[int]) -> I
     error, first = next(errors, None), 0
     for each in manifest.inputs:
         store = storage.for_uri(each.uri)
-        pinned = ObjectInfo(each.uri, each.size, each.version)
+        pinned = StoredObject(each.uri, each.size, each.version)
         schema = _key_schema(key, each.format)
         for rows in _read_pinned(store, pinned, each.format, schema, manifest.spec.csv_multiline):
             keys = rows.batch.column(0).to_pylist() if key else [""] * len(rows.row)
@@ -201,7 +202,7 @@ def _read(store: Storage, uri: str, form: str, schema: pa.Schema) -> Iterator[Ro
 
 
 def _read_pinned(
-    store: Storage, pinned: ObjectInfo, form: str, schema: pa.Schema, multiline: bool
+    store: Storage, pinned: StoredObject, form: str, schema: pa.Schema, multiline: bool
 ) -> Iterator[Rows]:
     source = store.open(pinned)
     try:

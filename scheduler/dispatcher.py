@@ -1,8 +1,8 @@
 """Rings workers for chunks that are due, a small window at a time.
 
-The window keeps the broker nearly empty, so that a new job waits for seconds and not for everything that
-was queued before it. A ring is a hint: what nobody claimed is rung again, and idle workers look by
-themselves.
+The window keeps the broker nearly empty, so that a new job waits for seconds and not for
+everything that was queued before it. A ring is a hint: what nobody claimed is rung again, and
+idle workers look by themselves.
 """
 
 from __future__ import annotations

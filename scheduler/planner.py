@@ -18,7 +18,7 @@ from millrace.errors import InvalidInput, MillraceError, NotFound, Unavailable
 from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
 from millrace.spec import JobSpec
-from millrace.storage.base import ObjectInfo, Storage
+from millrace.storage.base import StoredObject, Storage
 from millrace.storage.uri import basename
 from millrace.telemetry import fields
 from millrace.types import Input, JobState, PlannedChunk
@@ -84,6 +84,7 @@ def plan_of(spec: JobSpec, *, slots: int) -> Plan:
         rows=spec.chunk_rows or catalog.engine(spec.model.engine).chunk_rows,
         bytes=spec.chunk_bytes or CHUNK_BYTES,
         slots=slots,
+        fixed=spec.chunk_rows is not None or spec.chunk_bytes is not None,
     )
     return Plan(
         inputs=tuple(each for each, _ in surveyed),
@@ -130,7 +131,7 @@ def check_columns(spec: JobSpec, schema: pa.Schema) -> None:
             )
 
 
-def _objects(store: Storage, spec: JobSpec) -> Iterator[ObjectInfo]:
+def _objects(store: Storage, spec: JobSpec) -> Iterator[StoredObject]:
     try:
         yield store.info(spec.input)
         return
@@ -153,7 +154,7 @@ def _objects(store: Storage, spec: JobSpec) -> Iterator[ObjectInfo]:
         )
 
 
-def _inspect(store: Storage, found: ObjectInfo, spec: JobSpec) -> tuple[str, Layout]:
+def _inspect(store: Storage, found: StoredObject, spec: JobSpec) -> tuple[str, Layout]:
     source = store.open(found)
     try:
         name = datasets.detect(found.uri, source, spec.input_format)

@@ -1,4 +1,4 @@
-"""Takes chunks back from workers that are gone, and ends jobs whose cancellation has come through."""
+"""Takes chunks back from workers that are gone, and ends jobs that were cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compute child as its worker sees it: started by spawn, spoken to in JSON, killed as a tree."""
+"""The compute child as its worker sees it: spawned, spoken to in JSON, killed as a tree."""
 
 from __future__ import annotations
 

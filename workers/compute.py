@@ -79,8 +79,8 @@ def _carry_out(
     order: WorkOrder, engines: EngineCache, connection: Connection
 ) -> Finished | Stopped:
     try:
-        engine, info = engines.get(order.spec)
-        return run_order(order, engine, info, lambda progress: _send(connection, progress))
+        engine, loaded = engines.get(order.spec)
+        return run_order(order, engine, loaded, lambda progress: _send(connection, progress))
     except device.DeviceLost as error:
         _abandon(error)
     except HungUp:

@@ -15,7 +15,7 @@ from millrace.types import Json
 from workers import device
 from workers.budget_file import BudgetFile
 from workers.budget_tuner import BudgetTuner
-from workers.engines.base import Engine, Info, Limits
+from workers.engines.base import Engine, Loaded, Limits
 from workers.engines.batch_engine import BatchEngine
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -26,7 +26,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 class _Held:
     key: str
     engine: Engine
-    info: Info
+    loaded: Loaded
     budgets: BudgetFile | None
     written: int | None
 
@@ -41,14 +41,14 @@ class EngineCache:
         self._verified: dict[Stamp, str] = {}
         self._held: _Held | None = None
 
-    def get(self, spec: JobSpec) -> tuple[Engine, Info]:
+    def get(self, spec: JobSpec) -> tuple[Engine, Loaded]:
         """The engine for `spec`, loaded and verified; `ModelError` says why there is none."""
         key = json.dumps([spec.model.model_dump(mode="json"), spec.options], sort_keys=True)
         held = self._held
         if held is None or held.key != key or not held.engine.health():
             self.close()
             held = self._held = self._load(key, spec.model, spec.options)
-        return held.engine, held.info
+        return held.engine, held.loaded
 
     def remember(self) -> None:
         """Write down what the present engine has learned, where that is new."""
@@ -71,12 +71,12 @@ class EngineCache:
         if model.sha256 is not None:
             self._verify(model.location, model.sha256)
         engine: Engine = catalog.load(catalog.engine(model.engine).path)()
-        info = engine.load(model.location, model.sha256, self._device, self._limits, options)
-        held = _Held(key, engine, info, None, None)
+        loaded = engine.load(model.location, model.sha256, self._device, self._limits, options)
+        held = _Held(key, engine, loaded, None, None)
         if isinstance(engine, BatchEngine):
             fixed = options.get("max_cost") is not None
             if self._budget_folder is not None and not fixed:
-                held.budgets = BudgetFile(self._budget_folder, info.fingerprint, self._device)
+                held.budgets = BudgetFile(self._budget_folder, loaded.fingerprint, self._device)
                 held.written = held.budgets.read()
             engine.tuner = BudgetTuner(engine.size_hint(), held.written, fixed)
         return held

@@ -1,7 +1,7 @@
 """Publication: from committed chunks to a manifest, and what is left over swept away.
 
-The manifest is built from database rows alone and put once. Doing all of this again, here or on another
-worker, at any step, ends in the same bytes or changes nothing.
+The manifest is built from database rows alone and put once. Doing all of this again, here or on
+another worker, at any step, ends in the same bytes or changes nothing.
 """
 
 from __future__ import annotations

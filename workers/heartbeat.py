@@ -1,8 +1,8 @@
 """Keeps one lease alive from a thread of its own, and knows when authority is gone.
 
-The trust window is local: however long the database cannot be asked, this process stops believing in
-its lease a margin before the lease can expire there, measured on the monotonic clock from the start of
-the last renewal that succeeded.
+The trust window is local: however long the database cannot be asked, this process stops believing
+in its lease a margin before the lease can expire there, measured on the monotonic clock from the
+start of the last renewal that succeeded.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from millrace import datasets, storage
 from millrace.datasets.base import Rows, WritableFormat
 from millrace.datasets.schema import decode_schema
 from millrace.errors import InvalidInput
-from millrace.storage.base import ObjectInfo
+from millrace.storage.base import StoredObject
 from millrace.types import Input, OnError
-from workers.engines.base import Engine, Info, Predicted, Prepared, Refused
+from workers.engines.base import Engine, Loaded, Predicted, Prepared, Refused
 from workers.error_record import error_records
 from workers.lookahead import Behind, ahead
 from workers.order import Finished, WorkOrder
@@ -32,7 +32,7 @@ from workers.window import Stretch, Window, windows
 _DEPTH = 2
 
 
-def run_order(order: WorkOrder, engine: Engine, info: Info, report: Report) -> Finished:
+def run_order(order: WorkOrder, engine: Engine, loaded: Loaded, report: Report) -> Finished:
     """Compute the chunk and make its parts durable.
 
     Raises `InvalidInput` for what no attempt can mend, `ModelError` for the engine's fault,
@@ -42,19 +42,24 @@ def run_order(order: WorkOrder, engine: Engine, info: Info, report: Report) -> F
     used = engine.input_columns(schema, order.spec.input_columns)
     formats = [source.format for source in order.inputs]
     projection = project(schema, order.spec, used, formats, engine.traits.passthrough)
-    if info.columns is not None:
-        projection.results(info.columns)
-    return _Run(order, engine, projection, info, report).finish()
+    if loaded.columns is not None:
+        projection.results(loaded.columns)
+    return _Run(order, engine, projection, loaded, report).finish()
 
 
 class _Run:
     def __init__(
-        self, order: WorkOrder, engine: Engine, projection: Projection, info: Info, report: Report
+        self,
+        order: WorkOrder,
+        engine: Engine,
+        projection: Projection,
+        loaded: Loaded,
+        report: Report,
     ) -> None:
         self._order = order
         self._engine = engine
         self._projection = projection
-        self._info = info
+        self._info = loaded
         self._report = report
         self._read: dict[int, int] = {source.index: 0 for source in order.inputs}
         self._schema: pa.Schema | None = None
@@ -165,7 +170,7 @@ def _next_row(rows: Rows, otherwise: int) -> int:
 
 def _read(source: Input, order: WorkOrder, projection: Projection) -> Iterator[Rows]:
     form = datasets.for_name(source.format, multiline=order.spec.csv_multiline)
-    stream = storage.for_uri(source.uri).open(ObjectInfo(source.uri, source.size, source.version))
+    stream = storage.for_uri(source.uri).open(StoredObject(source.uri, source.size, source.version))
     try:
         yield from form.read(
             stream,

@@ -68,7 +68,8 @@ def project(
     """Choose columns of the pinned `schema`; `formats` are those of the order's inputs.
 
     A carried column that the engine does not read is taken over word for word where the results
-    have the input's format, or where not all of its values have its type. `InvalidInput` where there is no column of the key's name.
+    have the input's format, or where not all of its values have its type. `InvalidInput` where
+    there is no column of the key's name.
     """
     carried = _carried(schema, spec)
     formats = set(formats)

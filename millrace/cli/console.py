@@ -10,7 +10,7 @@ from typing import Any
 
 def complain(code: str, message: str, hint: str = "") -> None:
     """One line on standard error, and one with what to do."""
-    print(f"millrace: {message} [{code}]", file=sys.stderr)
+    print(f"millrace: {' '.join(message.split())} [{code}]", file=sys.stderr)
     if hint:
         print(f"          {hint}", file=sys.stderr)
 

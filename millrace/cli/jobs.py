@@ -62,7 +62,7 @@ def show_job(job: JobArgument, state: State = None, as_json: AsJson = False) -> 
 
 @app.command("results")
 def show_results(job: JobArgument, state: State = None) -> None:
-    """Print the result rows as JSON lines, in input order; while a job runs, those that are done."""
+    """Print the result rows as JSON lines, in input order; of a running job, those done."""
     from millrace.cli.rows import result_lines
     from millrace.cli.state import opened
 

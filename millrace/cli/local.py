@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from millrace.broker import Doorbell
-from millrace.cli.console import say, show_json
+from millrace.cli.console import complain, say, show_json
 from millrace.cli.crew import Crew
 from millrace.cli.embedded_broker import embedded_broker
 from millrace.cli.progress import Snapshot, View, progress_view
@@ -58,6 +58,8 @@ def run(
                 return INTERRUPTED
             news = ""
         summary = summary_of(database, job.id)
+        if summary["reason"]:
+            complain(summary["reason_code"], summary["reason"])
         if as_json:
             show_json(summary)
         else:
@@ -176,12 +178,11 @@ def _interruptible() -> Iterator[threading.Event]:
 
 def _settings(workers: int, device: str, state: Path | None) -> Settings:
     asked = {"state": state} if state is not None else {}
-    settings = Settings.load(**asked)
+    settings = Settings.load(device=device, **asked)
     memory = settings.memory_bytes or int(psutil.virtual_memory().total * _MEMORY_SHARE / workers)
     return settings.model_copy(
         update={
             "state": settings.state.expanduser().absolute(),
-            "device": device,
             "threads": max(1, _cores() // workers),
             "memory_bytes": memory,
             "heartbeat_seconds": min(2.0, settings.heartbeat_seconds),

@@ -1,13 +1,13 @@
-"""The entry point of ``millrace``: every command, and the one place where errors become exit codes."""
+"""The entry point of ``millrace``: all commands, and the place where errors become exit codes."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-import click
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from millrace.cli import jobs, run, verify
 from millrace.cli.console import complain
@@ -41,10 +41,10 @@ def _run(arguments: list[str]) -> int:
     except MillraceError as error:
         complain(error.code, error.message, error.hint)
         return error.exit_code
-    except click.ClickException as error:
-        complain("USAGE", error.format_message(), "millrace --help lists commands and options")
+    except TyperException as error:
+        complain("USAGE", _said(error), "millrace --help lists commands and options")
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -58,3 +58,9 @@ def _run(arguments: list[str]) -> int:
             "run it again with MILLRACE_DEBUG=1 and report what it shows",
         )
         return 1
+
+
+def _said(error: TyperException) -> str:
+    """What was wrong and with which option, on one line."""
+    told = getattr(error, "format_message", error.__str__)()
+    return " ".join(str(told).split())

@@ -1,4 +1,4 @@
-"""What becomes of a submission on one machine: a new job, one to go on with, or one that is done."""
+"""What becomes of a submission here: a new job, one to go on with, or one that is done."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def receive(database: Database, spec: JobSpec) -> tuple[JobView, str]:
     if known is not None and not _may_be_replaced(database, known):
         raise Conflict(
             "OUTPUT_EXISTS",
-            f"{spec.output} belongs to job {known.id} ({known.state}), which asked for other results",
+            f"{spec.output} belongs to job {known.id} ({known.state}), another request",
             "choose another --output, or delete that folder and its job's state",
         )
     if known is None:
@@ -87,7 +87,7 @@ def _check_places(spec: JobSpec) -> None:
     try:
         with storage.for_uri(spec.output).spool(spec.output):
             pass
-    except Unavailable as error:
+    except (InvalidInput, Unavailable) as error:
         raise InvalidInput(
             "OUTPUT_NOT_WRITABLE", f"cannot write to {spec.output}: {error.message}", error.hint
         ) from None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from millrace.errors import InvalidInput, UsageError
+from millrace.errors import UsageError
 from millrace.types import Join, OnError
 
 
@@ -161,7 +161,9 @@ def _seconds(text: str | None) -> float | None:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     number, unit = text[:-1], text[-1:]
     if unit not in units or not number.replace(".", "", 1).isdecimal():
-        raise InvalidInput(
-            "DEADLINE_INVALID", f"--deadline {text!r}", "for example 90s, 45m or 12h"
+        raise UsageError(
+            "OPTION_INVALID",
+            f"--deadline {text!r} is not a duration",
+            "for example 90s, 45m or 12h",
         )
     return float(number) * units[unit]

@@ -61,8 +61,6 @@ def summary_text(summary: dict[str, Any]) -> str:
     if summary["seconds"]:
         rate = summary["rows"] / summary["seconds"]
         lines[0] += f" in {duration(summary['seconds'])} ({rate:,.0f} rows/s)"
-    if summary["reason"]:
-        lines.append(f"why:     {summary['reason']} [{summary['reason_code']}]")
     if summary["rows_ok"]:
         lines.append(f"results: {summary['output']}/parts, listed in _MANIFEST.json")
     if summary["rows_err"]:

@@ -44,7 +44,7 @@ def parse(line: bytes) -> dict[str, Any] | Fault:
 
 def _second_look(line: bytes) -> Fault | None:
     try:
-        _STRICT.decode(line.decode())
+        _STRICT.raw_decode(line.decode().lstrip())
     except _Refused as refused:
         return Fault(refused.code, str(refused), excerpt(line))
     except RecursionError:

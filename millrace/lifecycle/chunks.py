@@ -143,7 +143,7 @@ def commit(
         raise LeaseLost
     committed = conn.execute(
         update(tables.chunk)
-        .where(held(lease), among(tables.chunk.c.kind, [ChunkKind.INFER]))
+        .where(held(lease))
         .values(
             state=ChunkState.COMMITTED,
             lease_until=None,

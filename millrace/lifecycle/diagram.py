@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 
 from millrace.lifecycle.transitions import (
     CHUNK_MOVES,
@@ -45,9 +46,9 @@ def _mermaid(
 ) -> str:
     arrows: dict[tuple[str, str], list[str]] = {}
     for verb, move in moves.items():
-        for source in sorted(move.sources) or ["[*]"]:
-            for target in sorted(move.targets):
-                arrows.setdefault((source, target), []).append(verb)
+        sources = sorted(str(state) for state in move.sources) or ["[*]"]
+        for source, target in product(sources, sorted(move.targets)):
+            arrows.setdefault((source, target), []).append(verb)
     lines = [] if first is None else [f"[*] --> {first}"]
     lines += [f"{a} --> {b}: {', '.join(verbs)}" for (a, b), verbs in arrows.items()]
     lines += [f"{state} --> [*]" for state in sorted(terminal)]

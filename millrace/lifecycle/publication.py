@@ -108,9 +108,7 @@ def _end_lease(
     **values: object,
 ) -> None:
     ended = conn.execute(
-        update(tables.chunk)
-        .where(held(lease), among(tables.chunk.c.kind, [ChunkKind.FINALIZE]))
-        .values(state=target, **values)
+        update(tables.chunk).where(held(lease)).values(state=target, **values)
     ).rowcount
     if not ended:
         raise LeaseLost

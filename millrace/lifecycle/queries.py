@@ -99,7 +99,8 @@ def inputs(conn: Connection, job_id: JobId, span: Span | None = None) -> tuple[I
     place = tables.job_input.c
     found = select(tables.job_input).where(place.job_id == job_id).order_by(place.index)
     if span is not None:
-        found = found.where(place.base < span.end, place.base + place.extent > span.start)
+        overlaps = (place.base < span.end, place.base + place.extent > span.start)
+        found = found.where(place.extent > 0, *overlaps)
     return tuple(
         Input(
             index=row.index,

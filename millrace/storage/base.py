@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectInfo:
+class StoredObject:
     """One stored object. `version` changes whenever its content may have changed."""
 
     uri: str
@@ -33,15 +33,15 @@ class InputStream(Protocol):
 class Storage(Protocol):
     """One implementation per scheme; URIs are absolute and compared as they are."""
 
-    def info(self, uri: str) -> ObjectInfo:
+    def info(self, uri: str) -> StoredObject:
         """What is there; `NotFound` for nothing, `InvalidInput` for what is no regular object."""
         ...
 
-    def list(self, uri: str) -> Iterator[ObjectInfo]:
+    def list(self, uri: str) -> Iterator[StoredObject]:
         """All objects below a folder or prefix, sorted by URI; none where there is no folder."""
         ...
 
-    def open(self, pinned: ObjectInfo) -> InputStream:
+    def open(self, pinned: StoredObject) -> InputStream:
         """Open for reading; `InputChanged` where size or version are no longer the pinned ones."""
         ...
 

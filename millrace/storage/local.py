@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from millrace.errors import Conflict, InputChanged, InvalidInput, NotFound, Unavailable
-from millrace.storage.base import ObjectInfo
+from millrace.storage.base import StoredObject
 from millrace.storage.os_errors import translated
 from millrace.storage.sync import sync
 from millrace.storage.uri import join, local_path
@@ -27,17 +27,17 @@ _SPOOL = ".spool-"
 class LocalStorage:
     """`Storage` for ``file://`` URIs."""
 
-    def info(self, uri: str) -> ObjectInfo:
+    def info(self, uri: str) -> StoredObject:
         """What is there; `NotFound` for nothing, `InvalidInput` for what is no regular file."""
         path = local_path(uri)
         with translated(path):
             return _pin(uri, os.stat(path))
 
-    def list(self, uri: str) -> Iterator[ObjectInfo]:
+    def list(self, uri: str) -> Iterator[StoredObject]:
         """All files below a folder, sorted by URI, without names that start with ``.`` or ``_``."""
         yield from sorted(self._walk(uri), key=lambda found: found.uri)
 
-    def _walk(self, folder: str) -> Iterator[ObjectInfo]:
+    def _walk(self, folder: str) -> Iterator[StoredObject]:
         path = local_path(folder)
         with translated(path):
             if not path.is_dir():
@@ -58,7 +58,7 @@ class LocalStorage:
                 with suppress(NotFound):
                     yield self.info(child)
 
-    def open(self, pinned: ObjectInfo) -> LocalFile:
+    def open(self, pinned: StoredObject) -> LocalFile:
         """Open for reading; `InputChanged` where size or version are no longer the pinned ones."""
         return LocalFile(pinned)
 
@@ -128,7 +128,7 @@ class LocalStorage:
 class LocalFile:
     """One pinned local file; every read checks that it still is what was pinned."""
 
-    def __init__(self, pinned: ObjectInfo) -> None:
+    def __init__(self, pinned: StoredObject) -> None:
         self.size = pinned.size
         self._pinned = pinned
         self._path = local_path(pinned.uri)
@@ -181,7 +181,7 @@ def _changed(path: Path, pinned: str, found: str) -> InputChanged:
     )
 
 
-def _pin(uri: str, found: os.stat_result) -> ObjectInfo:
+def _pin(uri: str, found: os.stat_result) -> StoredObject:
     if stat.S_ISDIR(found.st_mode):
         raise InvalidInput(
             "IS_A_FOLDER", f"{local_path(uri)} is a folder, not a file", "name a file in it"
@@ -192,7 +192,7 @@ def _pin(uri: str, found: os.stat_result) -> ObjectInfo:
             f"{local_path(uri)} is a device, pipe or socket, not a regular file",
             "name a regular file",
         )
-    return ObjectInfo(uri, found.st_size, f"{found.st_mtime_ns}-{found.st_ino}")
+    return StoredObject(uri, found.st_size, f"{found.st_mtime_ns}-{found.st_ino}")
 
 
 def _sha256(path: Path) -> str:

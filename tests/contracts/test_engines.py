@@ -16,7 +16,7 @@ import pytest
 from millrace import catalog
 from millrace.errors import InvalidInput, MillraceError, ModelError
 from millrace.registry.fingerprint import sha256_of
-from workers.engines.base import Engine, Info, Limits, Predicted, Prepared, Refused
+from workers.engines.base import Engine, Loaded, Limits, Predicted, Prepared, Refused
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
 
@@ -178,7 +178,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def loaded(case: Case) -> Iterator[tuple[Engine, Info]]:
+def loaded(case: Case) -> Iterator[tuple[Engine, Loaded]]:
     engine: Engine = catalog.load(catalog.ENGINES[case.name].path)()
     info = engine.load(case.location, "0" * 64, "cpu", LIMITS, case.options)
     yield engine, info
@@ -214,19 +214,21 @@ def test_every_engine_of_the_catalogue_is_here() -> None:
     assert {name for name, _ in MAKERS.values()} == set(catalog.ENGINES)
 
 
-def test_each_row_has_exactly_one_outcome(case: Case, loaded: tuple[Engine, Info]) -> None:
+def test_each_row_has_exactly_one_outcome(case: Case, loaded: tuple[Engine, Loaded]) -> None:
     results, refused, watcher = _run(loaded[0], case.rows)
     assert refused == case.refused
     assert set(results) == set(range(case.rows.num_rows)) - case.refused
     assert watcher.rows == len(results)
 
 
-def test_every_batch_is_announced_before_it_runs(case: Case, loaded: tuple[Engine, Info]) -> None:
+def test_every_batch_is_announced_before_it_runs(case: Case, loaded: tuple[Engine, Loaded]) -> None:
     results, _, watcher = _run(loaded[0], case.rows)
     assert sorted(row for batch in watcher.started for row in batch) == sorted(results)
 
 
-def test_a_row_has_the_same_result_in_any_company(case: Case, loaded: tuple[Engine, Info]) -> None:
+def test_a_row_has_the_same_result_in_any_company(
+    case: Case, loaded: tuple[Engine, Loaded]
+) -> None:
     together, _, _ = _run(loaded[0], case.rows)
     for row in (0, 22, 59):
         alone, _, _ = _run(loaded[0], case.rows.slice(row, 1))
@@ -238,13 +240,13 @@ def test_a_row_has_the_same_result_in_any_company(case: Case, loaded: tuple[Engi
                 assert value == expected
 
 
-def test_suspects_run_last_and_one_by_one(case: Case, loaded: tuple[Engine, Info]) -> None:
+def test_suspects_run_last_and_one_by_one(case: Case, loaded: tuple[Engine, Loaded]) -> None:
     results, _, watcher = _run(loaded[0], case.rows, (3, 30, 31))
     assert watcher.started[-3:] == [[3], [30], [31]]
     assert len(results) == case.rows.num_rows - len(case.refused)
 
 
-def test_declared_columns_are_those_that_come(case: Case, loaded: tuple[Engine, Info]) -> None:
+def test_declared_columns_are_those_that_come(case: Case, loaded: tuple[Engine, Loaded]) -> None:
     engine, info = loaded
     prepared = _prepared(engine, case.rows)
     outcomes = list(engine.run(prepared, Recorder(), np.empty(0, dtype=np.int64)))
@@ -253,21 +255,21 @@ def test_declared_columns_are_those_that_come(case: Case, loaded: tuple[Engine, 
     assert all(schema == (info.columns or schemas[0]) for schema in schemas)
 
 
-def test_no_rows_are_no_outcomes(case: Case, loaded: tuple[Engine, Info]) -> None:
+def test_no_rows_are_no_outcomes(case: Case, loaded: tuple[Engine, Loaded]) -> None:
     results, refused, _ = _run(loaded[0], case.rows.slice(0, 0))
     assert not results
     assert not refused
 
 
 def test_the_fingerprint_is_json_and_names_the_engine(
-    case: Case, loaded: tuple[Engine, Info]
+    case: Case, loaded: tuple[Engine, Loaded]
 ) -> None:
     fingerprint = loaded[1].fingerprint
     assert json.loads(json.dumps(dict(fingerprint))) == fingerprint
     assert fingerprint["engine"] == case.name
 
 
-def test_a_missing_column_is_named_with_those_there(loaded: tuple[Engine, Info]) -> None:
+def test_a_missing_column_is_named_with_those_there(loaded: tuple[Engine, Loaded]) -> None:
     schema = pa.schema([("text", pa.string()), ("x", pa.float64())])
     with pytest.raises(InvalidInput, match="nothere"):
         loaded[0].input_columns(schema, ("nothere",))

@@ -11,7 +11,7 @@ import pytest
 
 from millrace import storage
 from millrace.errors import Conflict, InputChanged, InvalidInput, NotFound, Unavailable
-from millrace.storage.base import ObjectInfo, Storage
+from millrace.storage.base import StoredObject, Storage
 from millrace.storage.uri import SCHEMES, join
 
 ROOTS: dict[str, Callable[[Path], str]] = {"file": lambda folder: storage.normalise(str(folder))}
@@ -87,9 +87,9 @@ def test_another_version_cannot_be_opened(store: Storage, root: str) -> None:
         store.open(pinned)
     publish(store, uri, b"after!")
     with pytest.raises(InputChanged, match="INPUT_CHANGED"):
-        store.open(ObjectInfo(uri, pinned.size + 1, store.info(uri).version))
+        store.open(StoredObject(uri, pinned.size + 1, store.info(uri).version))
     with pytest.raises(InputChanged, match="INPUT_CHANGED"):
-        store.open(ObjectInfo(uri, pinned.size, "another"))
+        store.open(StoredObject(uri, pinned.size, "another"))
 
 
 def test_putting_twice_is_success_for_the_same_content_only(store: Storage, root: str) -> None:

@@ -43,12 +43,11 @@ class Victim:
                 stderr=subprocess.STDOUT,
             )
 
-    def revive(self) -> None:
+    def finished(self) -> bool:
+        """Whether the job came to its end; starts the run again where it was killed."""
         if self._run.poll() is not None and self._run.returncode != 0:
             self._run = self._start()
-
-    def finished(self) -> bool:
-        return self._run.poll() == 0
+        return bool(self._run.poll() == 0)
 
     def kill(self, kind: str) -> bool:
         """Kill -9 the scheduler, a worker, a compute child or all; false where there is none."""
@@ -90,9 +89,9 @@ def test_twenty_kills_lose_and_repeat_nothing(
         for _ in range(KILLS):
             goal = _claims(state) + dice.randint(1, 4)
             kind = dice.choice(["worker", "compute", "scheduler", "all"])
-            _until(lambda goal=goal: victim.revive() or _claims(state) >= goal)
-            _until(lambda kind=kind: victim.revive() or victim.kill(kind))
-        _until(lambda: victim.revive() or victim.finished())
+            _until(lambda: victim.finished() or _claims(state) >= goal)  # noqa: B023
+            _until(lambda: victim.finished() or victim.kill(kind))  # noqa: B023
+        _until(victim.finished)
     finally:
         victim.end()
 

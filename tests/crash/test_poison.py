@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,6 @@ def test_k_poison_rows_are_k_error_records(
     assert millrace("verify", "out").returncode == 0
 
 
-def _lines(folder: Path, entries: list[dict[str, str]]) -> list[dict[str, object]]:
+def _lines(folder: Path, entries: list[dict[str, str]]) -> list[dict[str, Any]]:
     texts = (folder.joinpath(entry["path"]).read_text() for entry in entries)
     return [json.loads(line) for text in texts for line in text.splitlines()]

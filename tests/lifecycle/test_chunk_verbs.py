@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Connection
 
@@ -155,6 +157,8 @@ class TestCommit:
             chunks.commit(conn, second, result(), now=MUCH_LATER)
             assert chunks.settled(conn, first) == "lost"
             assert chunks.settled(conn, second) == "committed"
+            assert chunks.settled(conn, replace(second, token=first.token)) == "lost"
+            assert chunks.settled(conn, replace(second, attempt=first.attempt)) == "lost"
 
 
 class TestRelease:

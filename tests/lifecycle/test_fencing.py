@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection
@@ -91,8 +92,8 @@ def test_attempt_alone_or_token_alone_is_no_authority(database: Database, write:
         lease = claimed(conn, job_id)
     before = chunk_row(database, job_id)
 
-    refused(database, STALE_WRITES[write], _altered(lease, token="f" * 32))
-    refused(database, STALE_WRITES[write], _altered(lease, attempt=lease.attempt + 1))
+    refused(database, STALE_WRITES[write], replace(lease, token="f" * 32))
+    refused(database, STALE_WRITES[write], replace(lease, attempt=lease.attempt + 1))
 
     assert chunk_row(database, job_id) == before
 
@@ -114,7 +115,7 @@ def test_stale_finisher_cannot_end_the_job(database: Database, end: str) -> None
         assert chunks.reap(conn, 10, now=LATER) == [(job_id, 1)]
         fresh = claimed(conn, job_id, 1, now=MUCH_LATER)
 
-    for lease in (stale, _altered(fresh, token="f" * 32)):
+    for lease in (stale, replace(fresh, token="f" * 32)):
         refused(database, _ending(end), lease)
 
     assert job_row(database, job_id).state == "finalizing"
@@ -143,20 +144,6 @@ def test_a_retry_fences_the_survivors_of_the_run_before(database: Database) -> N
 
     for write in STALE_WRITES.values():
         refused(database, write, survivor)
-
-
-def _altered(lease: Lease, *, token: str | None = None, attempt: int | None = None) -> Lease:
-    return Lease(
-        job_id=lease.job_id,
-        idx=lease.idx,
-        kind=lease.kind,
-        span=lease.span,
-        attempt=lease.attempt if attempt is None else attempt,
-        token=token or lease.token,
-        worker=lease.worker,
-        crash_count=lease.crash_count,
-        suspects=lease.suspects,
-    )
 
 
 def _ending(end: str) -> Write:

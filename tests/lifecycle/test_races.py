@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
+import pytest
+from sqlalchemy import text
+
 from millrace.db.session import Database
 from millrace.errors import Conflict, LeaseLost
 from millrace.lifecycle import chunks, events, jobs, queries
+from millrace.lifecycle.guards import lock_job
 from millrace.types import ChunkState, JobId, Lease, PlannedChunk, Span, WorkerId
 from tests.lifecycle.stage import (
     LATER,
@@ -160,6 +165,31 @@ def test_a_renewal_and_a_reaper_never_both_win(database: Database) -> None:
             assert bool(renewed) != bool(reaped)
             with database.write() as conn:
                 jobs.fail(conn, job_id, "OVER", "end of the round", now=NOW)
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_renewal_between_the_look_and_the_blow_of_the_reaper(database: Database) -> None:
+    with database.write() as conn:
+        job_id = running(conn)
+        lease = claimed(conn, job_id)
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as conn:
+            lock_job(conn, job_id)
+            reaped = pool.submit(reap, database)
+            await_somebody_blocked(database)
+            chunks.renew(conn, lease, 10 * TTL, now=LATER)
+        assert reaped.result(timeout=30) == 0
+    assert chunk_row(database, job_id).token == lease.token
+
+
+def await_somebody_blocked(database: Database) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with database.read() as conn:
+            if conn.scalar(waiting):
+                return
+    pytest.fail("nobody waits for the lock")
 
 
 def renew(database: Database, lease: Lease) -> int:

@@ -50,7 +50,9 @@ def files(draw: st.DrawFn) -> tuple[int, int, bool, int, tuple[int, ...]]:
             rows = draw(st.integers(1, 50_000))
             return UNKNOWN_EXTENT, draw(st.integers(1, 3_000_000)), False, rows, ()
         case _:
-            return row_groups(*draw(st.lists(st.integers(1, 20_000), min_size=1, max_size=6)))
+            lengths = draw(st.lists(st.integers(1, 20_000), min_size=1, max_size=6))
+            extent, _, divisible, rows, borders = row_groups(*lengths)
+            return extent, draw(st.integers(1, 3_000_000)), divisible, rows, borders
 
 
 def check_partition(sources: list[Source], plan: list[PlannedChunk]) -> None:

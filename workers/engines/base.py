@@ -41,7 +41,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
+class Loaded:
     """What a loaded engine says of itself."""
 
     fingerprint: Mapping[str, Json]
@@ -117,7 +117,7 @@ class Engine(Protocol):
         device: Device,
         limits: Limits,
         options: Mapping[str, Json],
-    ) -> Info:
+    ) -> Loaded:
         """Load once per process; `ModelError` says what is wrong with it. Never downloads."""
         ...
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from millrace.types import Json
 from workers.batching import Places
-from workers.engines.base import Budget, Device, Info, Limits, Prepared, Traits
+from workers.engines.base import Budget, Device, Loaded, Limits, Prepared, Traits
 from workers.engines.batch_engine import BatchEngine
 from workers.engines.columns import chosen, is_text
 from workers.engines.options import BatchOptions, read_options
@@ -56,9 +56,9 @@ class EchoEngine(BatchEngine):
         device: Device,
         limits: Limits,
         options: Mapping[str, Json],
-    ) -> Info:
+    ) -> Loaded:
         self._options = read_options(EchoOptions, "echo", options)
-        return Info({"engine": "echo"}, None)
+        return Loaded({"engine": "echo"}, None)
 
     def input_columns(self, schema: pa.Schema, asked: tuple[str, ...] | None) -> tuple[str, ...]:
         return tuple(schema.names) if asked is None else chosen(schema, asked)

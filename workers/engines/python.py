@@ -16,7 +16,7 @@ from millrace.errors import InvalidInput, ModelError, RowError
 from millrace.predictor import Columns, Predictor
 from millrace.types import Json
 from workers.batching import Places
-from workers.engines.base import Budget, Device, Info, Limits, Prepared, Refused, Traits
+from workers.engines.base import Budget, Device, Loaded, Limits, Prepared, Refused, Traits
 from workers.engines.batch_engine import BatchEngine
 from workers.engines.columns import chosen, from_arrow, to_arrow
 from workers.engines.user_code import describe, load_class
@@ -44,7 +44,7 @@ class PythonEngine(BatchEngine):
         device: Device,
         limits: Limits,
         options: Mapping[str, Json],
-    ) -> Info:
+    ) -> Loaded:
         kind = load_class(str(location), Predictor)
         _check_options(kind, options)
         try:
@@ -63,7 +63,7 @@ class PythonEngine(BatchEngine):
             "options": dict(options),
             "python": platform.python_version(),
         }
-        return Info(fingerprint, None)
+        return Loaded(fingerprint, None)
 
     def input_columns(self, schema: pa.Schema, asked: tuple[str, ...] | None) -> tuple[str, ...]:
         return tuple(schema.names) if asked is None else chosen(schema, asked)

@@ -18,7 +18,7 @@ from millrace.errors import InvalidInput, ModelError
 from millrace.types import Json
 from workers.batching import Places
 from workers.device import torch_on
-from workers.engines.base import Budget, Device, Info, Limits, Prepared, Refused, Traits
+from workers.engines.base import Budget, Device, Loaded, Limits, Prepared, Refused, Traits
 from workers.engines.batch_engine import BatchEngine
 from workers.engines.columns import is_text, nulls, only_column, to_arrow
 from workers.engines.options import BatchOptions, read_options
@@ -67,7 +67,7 @@ class SentenceTransformersEngine(BatchEngine):
         device: Device,
         limits: Limits,
         options: Mapping[str, Json],
-    ) -> Info:
+    ) -> Loaded:
         self._options = read_options(SentenceTransformersOptions, "sentence-transformers", options)
         self._device = device
         self._torch = torch_on(device, limits.threads)
@@ -78,7 +78,7 @@ class SentenceTransformersEngine(BatchEngine):
         self._prompt = self._options.prompt or _default_prompt(self._model)
         self._width = self._embedding_width()
         kind = pa.list_(pa.float32(), self._width)
-        return Info(self._fingerprint(sha256), pa.schema([pa.field("embedding", kind)]))
+        return Loaded(self._fingerprint(sha256), pa.schema([pa.field("embedding", kind)]))
 
     def input_columns(self, schema: pa.Schema, asked: tuple[str, ...] | None) -> tuple[str, ...]:
         usual = ("text", "content", "sentence", "body", "document")

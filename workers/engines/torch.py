@@ -20,7 +20,7 @@ from millrace.errors import InvalidInput
 from millrace.types import Json
 from workers.batching import Places
 from workers.device import torch_on
-from workers.engines.base import Budget, Device, Info, Limits, Prepared, Traits
+from workers.engines.base import Budget, Device, Loaded, Limits, Prepared, Traits
 from workers.engines.batch_engine import BatchEngine
 from workers.engines.columns import chosen, is_number, is_vector, nulls, to_arrow
 from workers.engines.options import BatchOptions, read_options
@@ -68,7 +68,7 @@ class TorchEngine(BatchEngine):
         device: Device,
         limits: Limits,
         options: Mapping[str, Json],
-    ) -> Info:
+    ) -> Loaded:
         self._options = read_options(TorchOptions, "torch", options)
         self._torch = torch_on(device, limits.threads)
         self._device = device
@@ -83,7 +83,7 @@ class TorchEngine(BatchEngine):
             "options": self._options.model_dump(mode="json", exclude={"max_rows", "max_cost"}),
             "torch": str(self._torch.__version__),
         }
-        return Info(fingerprint, None)
+        return Loaded(fingerprint, None)
 
     def input_columns(self, schema: pa.Schema, asked: tuple[str, ...] | None) -> tuple[str, ...]:
         names = tuple(schema.names) if asked is None else chosen(schema, asked)
