@@ -21,7 +21,7 @@ from millrace.datasets.base import Rows
 from millrace.datasets.schema import json_field
 from millrace.errors import InvalidInput, MillraceError, NotFound
 from millrace.manifest import MANIFEST, Manifest, ManifestErrors, ManifestPart
-from millrace.storage.base import StoredObject, Storage
+from millrace.storage.base import Storage, StoredObject
 from millrace.types import Join
 
 _BLOCK_BYTES = 1 << 20

@@ -18,7 +18,7 @@ from millrace.errors import InvalidInput, MillraceError, NotFound, Unavailable
 from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
 from millrace.spec import JobSpec
-from millrace.storage.base import StoredObject, Storage
+from millrace.storage.base import Storage, StoredObject
 from millrace.storage.uri import basename
 from millrace.telemetry import fields
 from millrace.types import Input, JobState, PlannedChunk

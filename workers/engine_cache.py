@@ -15,7 +15,7 @@ from millrace.types import Json
 from workers import device
 from workers.budget_file import BudgetFile
 from workers.budget_tuner import BudgetTuner
-from workers.engines.base import Engine, Loaded, Limits
+from workers.engines.base import Engine, Limits, Loaded
 from workers.engines.batch_engine import BatchEngine
 
 Stamp = tuple[tuple[str, int, int], ...]

@@ -16,7 +16,7 @@ import pytest
 from millrace import catalog
 from millrace.errors import InvalidInput, MillraceError, ModelError
 from millrace.registry.fingerprint import sha256_of
-from workers.engines.base import Engine, Loaded, Limits, Predicted, Prepared, Refused
+from workers.engines.base import Engine, Limits, Loaded, Predicted, Prepared, Refused
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
 

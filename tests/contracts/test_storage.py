@@ -11,7 +11,7 @@ import pytest
 
 from millrace import storage
 from millrace.errors import Conflict, InputChanged, InvalidInput, NotFound, Unavailable
-from millrace.storage.base import StoredObject, Storage
+from millrace.storage.base import Storage, StoredObject
 from millrace.storage.uri import SCHEMES, join
 
 ROOTS: dict[str, Callable[[Path], str]] = {"file": lambda folder: storage.normalise(str(folder))}

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from millrace.types import Json
 from workers.batching import Places
-from workers.engines.base import Budget, Device, Loaded, Limits, Prepared, Traits
+from workers.engines.base import Budget, Device, Limits, Loaded, Prepared, Traits
 from workers.engines.batch_engine import BatchEngine
 from workers.engines.columns import chosen, is_text
 from workers.engines.options import BatchOptions, read_options

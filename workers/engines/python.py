@@ -16,7 +16,7 @@ from millrace.errors import InvalidInput, ModelError, RowError
 from millrace.predictor import Columns, Predictor
 from millrace.types import Json
 from workers.batching import Places
-from workers.engines.base import Budget, Device, Loaded, Limits, Prepared, Refused, Traits
+from workers.engines.base import Budget, Device, Limits, Loaded, Prepared, Refused, Traits
 from workers.engines.batch_engine import BatchEngine
 from workers.engines.columns import chosen, from_arrow, to_arrow
 from workers.engines.user_code import describe, load_class

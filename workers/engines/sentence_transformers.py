@@ -18,7 +18,7 @@ from millrace.errors import InvalidInput, ModelError
 from millrace.types import Json
 from workers.batching import Places
 from workers.device import torch_on
-from workers.engines.base import Budget, Device, Loaded, Limits, Prepared, Refused, Traits
+from workers.engines.base import Budget, Device, Limits, Loaded, Prepared, Refused, Traits
 from workers.engines.batch_engine import BatchEngine
 from workers.engines.columns import is_text, nulls, only_column, to_arrow
 from workers.engines.options import BatchOptions, read_options
