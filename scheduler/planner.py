@@ -45,6 +45,9 @@ class Planner:
                 self.plan(job)
             except Unavailable:
                 raise
+            except Conflict as error:
+                if error.code != "STATE_FORBIDS":
+                    self._fail(job, error)
             except MillraceError as error:
                 log.info("plan failed %s", fields(job=job.id, code=error.code))
                 reason = f"{error.message}. {error.hint}" if error.hint else error.message

@@ -85,3 +85,13 @@ def test_it_uses_its_index(database: Database, big: JobId, look: str) -> None:
     for plan in found:
         assert "SCAN chunk" not in plan.replace("SCAN chunk USING INDEX", "")
         assert "Seq Scan on chunk" not in plan
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_the_databases_clock_is_read_once_and_not_for_every_row(
+    database: Database, big: JobId
+) -> None:
+    with database.write() as conn:
+        with overheard(conn) as statements:
+            chunks.reap(conn, 10)
+        assert "Index Cond: (lease_until <" in plans(conn, statements)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,14 +35,21 @@ class Abandoned:
 
 Answer = Finished | Stopped | Crashed | Abandoned
 
+Entry = Callable[[Any, ComputeSettings], None]
+"""What the process runs, with its end of the pipe; must be importable by name."""
+
 _TICK_SECONDS = 0.1
+_DEATH_SECONDS = 5.0
+_ROUNDS = 5
 
 
 class ComputeChild:
     """One process that holds models; replaced by a fresh one after it was killed or crashed."""
 
-    def __init__(self, settings: ComputeSettings) -> None:
+    def __init__(self, settings: ComputeSettings, entry: Entry = serve) -> None:
         self._settings = settings
+        self._entry = entry
+        self._bystanders: frozenset[int] = frozenset()
         self._context = multiprocess.get_context("spawn")
         self._process: Any = None
         self._connection: Any = None
@@ -56,9 +63,10 @@ class ComputeChild:
         if self._process is not None and self._process.is_alive():
             return
         self.kill()
+        self._bystanders = frozenset(each.pid for each in psutil.Process().children())
         ours, theirs = self._context.Pipe()
         self._process = self._context.Process(
-            target=serve, args=(theirs, self._settings), name="compute", daemon=False
+            target=self._entry, args=(theirs, self._settings), name="compute", daemon=False
         )
         self._process.start()
         theirs.close()
@@ -104,28 +112,30 @@ class ComputeChild:
         """End the child, its process group and whatever it has started; safe at any time."""
         if self._process is None:
             return
-        for victim in self._family():
-            try:
-                os.kill(victim, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self._process.join(5)
+        # whoever is killed may have started another just before
+        for _ in range(_ROUNDS):
+            if not (family := self._family()):
+                break
+            for victim in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    victim.kill()
+            self._process.join(_DEATH_SECONDS)
+            orphans = [each for each in family if each.pid != self._process.pid]
+            psutil.wait_procs(orphans, timeout=_DEATH_SECONDS)
+        self._process.join(_DEATH_SECONDS)
         self._connection.close()
         self._process = self._connection = None
 
-    def _family(self) -> list[int]:
+    def _family(self) -> list[psutil.Process]:
         """The child, its descendants, and orphans of theirs that this process has adopted."""
-        keep = {os.getpid(), *_helpers_of_multiprocess()}
-        try:
-            descendants = psutil.Process().children(recursive=True)
-        except psutil.NoSuchProcess:
-            descendants = []
-        return [each.pid for each in descendants if each.pid not in keep]
+        keep = self._bystanders | _helpers_of_multiprocess()
+        ours = [each for each in psutil.Process().children() if each.pid not in keep]
+        return [each for one in ours for each in (one, *_descendants(one))]
 
     def _epitaph(self) -> str:
         """Say how the child died; waits for it a moment and makes sure that it is dead."""
         process = self._process
-        process.join(5)
+        process.join(_DEATH_SECONDS)
         code = process.exitcode
         self.kill()
         if code is None:
@@ -133,6 +143,14 @@ class ComputeChild:
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         return f"exited with status {code}"
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        found: list[psutil.Process] = process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return found
 
 
 def _helpers_of_multiprocess() -> set[int]:

@@ -97,8 +97,11 @@ class ChunkRunner:
                     publish(self._database, lease)
                 else:
                     self._infer(lease, beat)
-            except (LeaseLost, Unavailable):
+            except LeaseLost:
                 raise
+            except Unavailable as error:
+                # where it is the database that is away, this fails too, and the lease runs out
+                self._release(lease, infra=True, reason=str(error))
             except MillraceError as error:
                 self._fail_job(lease, error.code, f"{error.message}. {error.hint}".rstrip(". "))
             except Exception:

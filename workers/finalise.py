@@ -51,8 +51,12 @@ def publish(database: Database, lease: Lease) -> None:
         manifest = _manifest(job, inputs, settled, _write_errors(store, job, inputs, settled))
         content = manifest.to_bytes()
     except InvalidInput:
-        store.put_once(f"{job.spec.output}/{MANIFEST}", tombstone(job.id))
-        raise
+        grave = tombstone(job.id)
+        standing = store.put_once(f"{job.spec.output}/{MANIFEST}", grave)
+        if standing == grave or not _is_of(job, standing):
+            raise
+        # an earlier attempt has published and only could not say so
+        manifest, content = Manifest.from_bytes(standing), standing
     if store.put_once(f"{job.spec.output}/{MANIFEST}", content) != content:
         raise Conflict(
             "OUTPUT_CONFLICT",
@@ -63,6 +67,13 @@ def publish(database: Database, lease: Lease) -> None:
     with database.write() as connection:
         jobs.publish(connection, lease, sha256(content))
     _sweep(store, job, manifest)
+
+
+def _is_of(job: JobView, content: bytes) -> bool:
+    try:
+        return Manifest.from_bytes(content).job == job.id
+    except InvalidInput:
+        return False
 
 
 def _check_parts(store: Storage, job: JobView, settled: tuple[SettledChunk, ...]) -> None:

@@ -38,7 +38,15 @@ class Heartbeat:
         self._moved = self._renewed
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self.lost = False
+        self._gone = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether to stop: the lease was taken away, or can no longer be trusted.
+
+        True at the deadline even while a renewal hangs in the network.
+        """
+        return self._gone or self._clock.monotonic() >= self._deadline()
 
     def report(self, progress: Progress) -> None:
         """Take note of what the child does now; written with the next renewal."""
@@ -67,11 +75,14 @@ class Heartbeat:
             try:
                 self._renew()
             except LeaseLost:
-                self.lost = True
+                self._gone = True
             except Unavailable as error:
-                self.lost = self._clock.monotonic() >= self._deadline()
-                log.warning("heartbeat failed %s", fields(reason=error, gave_up=self.lost))
-            if self.lost:
+                self._gone = self.lost
+                log.warning("heartbeat failed %s", fields(reason=error, gave_up=self._gone))
+            except Exception:
+                log.exception("heartbeat broke")
+                self._gone = True
+            if self._gone:
                 return
 
     def _renew(self) -> None:

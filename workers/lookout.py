@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from millrace.clock import Clock
 from millrace.types import JobId
 from workers.chunk_runner import ChunkRunner
+
+log = logging.getLogger(__name__)
 
 
 class Lookout:
@@ -32,5 +35,13 @@ class Lookout:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            if not self._runner.run_due(self._job_id):
+            if not self._look():
                 self._clock.wait(self._stopped, self._interval)
+
+    def _look(self) -> bool:
+        try:
+            return self._runner.run_due(self._job_id)
+        except Exception:
+            # a worker that no longer looks would idle for ever where there is no broker
+            log.exception("looking for work failed")
+            return False

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
+
+
+def readable(text: str) -> str:
+    """The same text with local files as paths, the way they were typed, and on one line."""
+    paths = re.sub(r"file://(/\S*)", lambda uri: unquote(uri[1]), text)
+    return " ".join(paths.split())
 
 
 def complain(code: str, message: str, hint: str = "") -> None:
     """One line on standard error, and one with what to do."""
-    print(f"millrace: {' '.join(message.split())} [{code}]", file=sys.stderr)
+    print(f"millrace: {readable(message)} [{code}]", file=sys.stderr)
     if hint:
-        print(f"          {hint}", file=sys.stderr)
+        print(f"          {readable(hint)}", file=sys.stderr)
 
 
 def say(text: str = "") -> None:

@@ -34,7 +34,7 @@ def embedded_broker() -> Iterator[str]:
         try:
             yield f"redis+socket://{address}" if _answers(server, address) else ""
         finally:
-            server.terminate()
+            server.kill()
             server.wait()
 
 

@@ -91,4 +91,4 @@ def _print_lines(lines: Iterator[bytes]) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.0%}" if 0 <= value <= 1 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else readable(str(value))

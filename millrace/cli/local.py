@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from millrace.broker import Doorbell
-from millrace.cli.console import complain, say, show_json
+from millrace.cli.console import complain, readable, say, show_json
 from millrace.cli.crew import Crew
 from millrace.cli.embedded_broker import embedded_broker
 from millrace.cli.progress import Snapshot, View, progress_view
@@ -52,7 +52,7 @@ def run(
         if job.state not in JOB_TERMINAL:
             stack.enter_context(job_lock(settings, job.id))
             view = stack.enter_context(progress_view())
-            view.note(news)
+            view.note(readable(news))
             if _work(database, job, settings, size, view):
                 view.note(f"interrupted; run the same command again to go on with job {job.id}")
                 return INTERRUPTED

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+from millrace.cli.console import readable
 from millrace.cli.progress import duration
 from millrace.db.session import Database
 from millrace.errors import NotFound
@@ -47,22 +49,27 @@ def summary_of(database: Database, job_id: str) -> dict[str, Any]:
         if progress.weight_total
         else 0.0,
         "chunks": {state.value: count for state, count in sorted(progress.chunks.items())},
-        "created_at": job.created_at,
-        "started_at": began,
-        "finished_at": ended,
+        "created_at": _utc(job.created_at),
+        "started_at": _utc(began),
+        "finished_at": _utc(ended),
         "seconds": round(ended - began, 3) if began and ended else None,
         "notes": list(job.plan_notes),
     }
 
 
+def _utc(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
 def summary_text(summary: dict[str, Any]) -> str:
     """A few lines: what came out, where it is, what to look at next."""
+    output = readable(summary["output"])
     lines = [f"{summary['state']}: {summary['rows_ok']:,} of {summary['rows']:,} rows"]
     if summary["seconds"]:
         rate = summary["rows"] / summary["seconds"]
         lines[0] += f" in {duration(summary['seconds'])} ({rate:,.0f} rows/s)"
     if summary["rows_ok"]:
-        lines.append(f"results: {summary['output']}/parts, listed in _MANIFEST.json")
+        lines.append(f"results: {output}/parts, listed in _MANIFEST.json")
     if summary["rows_err"]:
         lines.append(f"errors:  {summary['rows_err']:,} rows; millrace jobs errors {summary['id']}")
     return "\n".join(lines)

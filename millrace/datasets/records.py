@@ -65,7 +65,9 @@ def numbered(first: int, position: NDArray[np.int64], parsed: Parsed) -> Rows:
     )
     good = np.ones(len(row), dtype=np.bool_)
     good[list(parsed.faults)] = False
-    return Rows(parsed.batch.filter(pa.array(good)), row[good], position[good], rejects)
+    # Arrow takes a batch without columns for one without rows, and refuses to filter it.
+    batch = parsed.batch.filter(pa.array(good)) if parsed.batch.num_columns else parsed.batch
+    return Rows(batch, row[good], position[good], rejects)
 
 
 def excerpt(content: bytes, at: int = 0) -> str:

@@ -229,6 +229,7 @@ class TestPublish:
         assert (row.state, row.reason_code) == ("failed", "OUTPUT_CONFLICT")
         with database.write() as conn:
             assert jobs.retry(conn, job_id, now=NOW) is JobState.RUNNING
+            assert queries.due(conn, limit=9, now=NOW) == []
             assert chunks.claim(conn, job_id, 1, A, 60, now=NOW) is None
             assert jobs.freeze(conn, job_id, now=NOW)
             second = claimed(conn, job_id, 1)
