@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from millrace.cli.console import readable
+
 app = typer.Typer(no_args_is_help=True, help="Look at jobs, their results and their errors.")
 
 State = Annotated[

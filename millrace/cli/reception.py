@@ -9,9 +9,10 @@ from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
 from millrace.manifest import MANIFEST
 from millrace.spec import JobSpec
-from millrace.types import JobState
+from millrace.types import JobId, JobState
 
 _FINISHED = frozenset({JobState.SUCCEEDED, JobState.PARTIAL})
+_INPUT_IS_ANOTHER = frozenset({"INPUT_CHANGED", "INPUT_GONE"})
 _GIVEN_UP = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
 
 
@@ -23,55 +24,54 @@ def receive(database: Database, spec: JobSpec) -> tuple[JobView, str]:
     """
     with database.read() as connection:
         known = queries.newest_for_output(connection, spec.output)
-    if known is not None and known.spec_hash == spec.spec_hash():
-        return _known(database, known)
-    _check_places(spec)
-    if known is not None and not _may_be_replaced(database, known):
-        raise Conflict(
-            "OUTPUT_EXISTS",
-            f"{spec.output} belongs to job {known.id} ({known.state}), another request",
-            "choose another --output, or delete that folder and its job's state",
-        )
     if known is None:
+        return _submit(database, spec, empty=True)
+    if known.state in _FINISHED and not _is_published(spec.output):
+        with database.write() as connection:
+            jobs.supersede(connection, known.id)
+        return _submit(database, spec, empty=True)
+    if known.spec_hash == spec.spec_hash() and known.reason_code not in _INPUT_IS_ANOTHER:
+        return _go_on(database, known)
+    if known.state in _GIVEN_UP and not _has_results(database, known):
+        return _submit(database, spec, empty=False)
+    raise Conflict(
+        "OUTPUT_EXISTS",
+        f"{spec.output} belongs to job {known.id} ({known.state}), "
+        + ("whose input was another" if known.reason_code in _INPUT_IS_ANOTHER else "another one"),
+        "choose another --output, or delete that folder",
+    )
+
+
+def _submit(database: Database, spec: JobSpec, *, empty: bool) -> tuple[JobView, str]:
+    _check_places(spec)
+    if empty:
         _check_empty(spec)
     with database.write() as connection:
         job_id = jobs.submit(connection, spec)
+    return _view(database, job_id), f"job {job_id}: {spec.input} → {spec.output}"
+
+
+def _go_on(database: Database, job: JobView) -> tuple[JobView, str]:
+    if job.state in _FINISHED:
+        return job, f"job {job.id} has finished already; nothing to do"
+    if job.state not in _GIVEN_UP:
+        return job, f"going on with job {job.id}"
+    with database.write() as connection:
+        jobs.retry(connection, job.id)
+    return _view(database, job.id), f"job {job.id} had {job.state}; trying again what is left of it"
+
+
+def _view(database: Database, job_id: JobId) -> JobView:
     with database.read() as connection:
         job = queries.job(connection, job_id)
-    assert job is not None, "it was submitted just now"
-    return job, f"job {job_id}: {spec.input} → {spec.output}"
+    assert job is not None, "it was written just now"
+    return job
 
 
-def _known(database: Database, job: JobView) -> tuple[JobView, str]:
-    if job.state in _FINISHED:
-        _check_still_there(job)
-        return job, f"job {job.id} has finished already; nothing to do"
-    if job.state in _GIVEN_UP:
-        with database.write() as connection:
-            jobs.retry(connection, job.id)
-        with database.read() as connection:
-            again = queries.job(connection, job.id)
-        assert again is not None, "it was there just now"
-        return again, f"job {job.id} had {job.state}; trying again what is left of it"
-    return job, f"going on with job {job.id}"
-
-
-def _check_still_there(job: JobView) -> None:
-    try:
-        storage.for_uri(job.spec.output).info(f"{job.spec.output}/{MANIFEST}")
-    except NotFound:
-        raise Conflict(
-            "OUTPUT_GONE",
-            f"job {job.id} wrote {job.spec.output}, but its manifest is not there any more",
-            "choose another --output or another --state",
-        ) from None
-
-
-def _may_be_replaced(database: Database, job: JobView) -> bool:
-    """A job that gave up before any chunk was committed leaves nothing behind."""
+def _has_results(database: Database, job: JobView) -> bool:
     with database.read() as connection:
         progress = queries.progress(connection, job.id)
-    return job.state in _GIVEN_UP and not progress.rows_ok and not progress.rows_err
+    return bool(progress.rows_ok or progress.rows_err)
 
 
 def _check_places(spec: JobSpec) -> None:
@@ -94,15 +94,19 @@ def _check_places(spec: JobSpec) -> None:
 
 
 def _check_empty(spec: JobSpec) -> None:
-    found = next(iter(storage.for_uri(spec.output).list(spec.output)), None)
     store = storage.for_uri(spec.output)
-    try:
-        store.info(f"{spec.output}/{MANIFEST}")
-    except NotFound:
-        if found is None:
-            return
+    if next(iter(store.list(spec.output)), None) is None and not _is_published(spec.output):
+        return
     raise Conflict(
         "OUTPUT_EXISTS",
         f"{spec.output} is not empty and belongs to no job of this state folder",
         "choose another --output, or the --state that the job was run with",
     )
+
+
+def _is_published(output: str) -> bool:
+    try:
+        storage.for_uri(output).info(f"{output}/{MANIFEST}")
+    except NotFound:
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -102,6 +103,38 @@ def test_a_second_run_says_that_it_is_done(millrace: Millrace, tmp_path: Path) -
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
 
 
+def test_deleted_results_are_computed_again(millrace: Millrace, tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl")
+    again = ("run", "--model", "echo", "--input", "rows.jsonl", "--output", "out")
+    assert millrace(*again).returncode == 0
+    shutil.rmtree(tmp_path / "out")
+
+    assert millrace(*again).returncode == 0
+    assert millrace("verify", "out").returncode == 0
+
+
+def test_a_failed_job_is_tried_again_with_the_same_or_a_mended_model(
+    millrace: Millrace, tmp_path: Path
+) -> None:
+    write(tmp_path / "rows.jsonl")
+    model = tmp_path / "model.py"
+    model.write_text("import nothing_of_this_name\n")
+    asked = ("run", "--model", "python:model.py:Mine", "--input", "rows.jsonl", "--output", "out")
+    assert millrace(*asked).returncode == 8
+    again = millrace(*asked)
+    assert again.returncode == 8
+    assert "trying again" in again.stderr
+
+    model.write_text(
+        "from millrace.predictor import Predictor\n"
+        "class Mine(Predictor):\n"
+        "    def predict(self, batch):\n"
+        "        return {'length': [len(text) for text in batch['text']]}\n"
+    )
+    mended = millrace(*asked)
+    assert mended.returncode == 0, mended.stderr
+
+
 def test_an_interrupted_run_goes_on(
     millrace: Millrace, tmp_path: Path, environment: dict[str, str]
 ) -> None:
@@ -158,13 +191,13 @@ def test_the_threshold_fails_the_job(millrace: Millrace, tmp_path: Path) -> None
 
     failed = millrace(*asked, "--output", "strict", "--error-threshold", "5%")
     assert failed.returncode == 8
-    assert "ERROR_THRESHOLD" in failed.stdout
+    assert "ERROR_THRESHOLD" in failed.stderr
     assert not (tmp_path / "strict" / "_MANIFEST.json").exists()
     borne = millrace(*asked, "--output", "mild", "--error-threshold", "10")
     assert borne.returncode == 9
     ended = millrace(*asked, "--output", "fail", "--on-error", "fail")
     assert ended.returncode == 8
-    assert "ROW_FAILED" in ended.stdout
+    assert "ROW_FAILED" in ended.stderr
 
 
 def test_verify_sees_what_was_changed(millrace: Millrace, tmp_path: Path) -> None:
