@@ -14,7 +14,7 @@ import pyarrow as pa
 from millrace import catalog, datasets, storage
 from millrace.datasets.base import Layout
 from millrace.db.session import Database
-from millrace.errors import InvalidInput, MillraceError, NotFound, Unavailable
+from millrace.errors import Conflict, InvalidInput, MillraceError, NotFound, Unavailable
 from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
 from millrace.spec import JobSpec
@@ -45,14 +45,8 @@ class Planner:
                 self.plan(job)
             except Unavailable:
                 raise
-            except Conflict as error:
-                if error.code != "STATE_FORBIDS":
-                    self._fail(job, error)
             except MillraceError as error:
-                log.info("plan failed %s", fields(job=job.id, code=error.code))
-                reason = f"{error.message}. {error.hint}" if error.hint else error.message
-                with self._database.write() as connection:
-                    jobs.fail(connection, job.id, error.code, reason)
+                self._fail(job, error)
         return self._interval
 
     def plan(self, job: JobView) -> None:
@@ -64,6 +58,15 @@ class Planner:
             )
             jobs.add_chunks(connection, job.id, plan.chunks)
             jobs.queue(connection, job.id)
+
+    def _fail(self, job: JobView, error: MillraceError) -> None:
+        """Fail the job, unless another scheduler has planned it, or it was cancelled, meanwhile."""
+        if isinstance(error, Conflict) and error.code == "STATE_FORBIDS":
+            return
+        log.info("plan failed %s", fields(job=job.id, code=error.code))
+        reason = f"{error.message}. {error.hint}" if error.hint else error.message
+        with self._database.write() as connection:
+            jobs.fail(connection, job.id, error.code, reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,17 @@ import os
 import signal
 import socket
 import threading
+from typing import TYPE_CHECKING
 
 from millrace import lifeline
-from millrace.clock import SystemClock
-from millrace.db.session import Database
-from millrace.lifecycle import workers as roster
 from millrace.settings import Settings
 from millrace.telemetry import configure_logging
 from millrace.types import JobId, WorkerId
 from workers.child import ComputeChild
-from workers.chunk_runner import ChunkRunner
-from workers.compute import ComputeSettings
-from workers.lookout import Lookout
+from workers.spawn import ComputeSettings
+
+if TYPE_CHECKING:
+    from workers.chunk_runner import ChunkRunner
 
 
 def main() -> None:
@@ -41,6 +40,20 @@ def main() -> None:
         )
     )
     child.start()
+    try:
+        _work(arguments, settings, child)
+    finally:
+        child.kill()
+
+
+def _work(arguments: argparse.Namespace, settings: Settings, child: ComputeChild) -> None:
+    # imported here, while the child imports what it needs on another core
+    from millrace.clock import SystemClock
+    from millrace.db.session import Database
+    from millrace.lifecycle import workers as roster
+    from workers.chunk_runner import ChunkRunner
+    from workers.lookout import Lookout
+
     database, clock = Database.connect(settings.database), SystemClock()
     runner = ChunkRunner(database, child, arguments.id, settings, clock)
     lookout = Lookout(runner, clock, settings.poll_seconds, arguments.job)
@@ -52,7 +65,6 @@ def main() -> None:
     finally:
         runner.drain(settings.grace_seconds)
         lookout.stop()
-        child.kill()
         with database.write(durable=False) as connection:
             roster.leave(connection, arguments.id)
         database.close()

@@ -11,10 +11,10 @@ from typing import Any
 import multiprocess
 import multiprocess.connection
 import psutil
-from pydantic import ValidationError
 
-from workers.compute import ComputeSettings, serve
-from workers.order import FROM_CHILD, MAX_MESSAGE_BYTES, Finished, Progress, Stopped, WorkOrder
+from workers.listener import Listener
+from workers.order import FROM_CHILD, Finished, Progress, Stopped, WorkOrder
+from workers.spawn import ComputeSettings, begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,13 @@ class Crashed:
 
     detail: str
     suspects: tuple[int, ...]
+    loaded: bool
+    """Whether the model was in its place by then."""
+
+    @property
+    def killed(self) -> bool:
+        """Somebody else ended it: an operator, or the kernel for want of memory."""
+        return self.detail == _killed_by(signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +53,14 @@ _ROUNDS = 5
 class ComputeChild:
     """One process that holds models; replaced by a fresh one after it was killed or crashed."""
 
-    def __init__(self, settings: ComputeSettings, entry: Entry = serve) -> None:
+    def __init__(self, settings: ComputeSettings, entry: Entry = begin) -> None:
         self._settings = settings
         self._entry = entry
         self._bystanders: frozenset[int] = frozenset()
         self._context = multiprocess.get_context("spawn")
         self._process: Any = None
         self._connection: Any = None
+        self._listener: Any = None
 
     @property
     def pid(self) -> int | None:
@@ -70,7 +78,7 @@ class ComputeChild:
         )
         self._process.start()
         theirs.close()
-        self._connection = ours
+        self._connection, self._listener = ours, Listener(ours)
 
     def execute(
         self,
@@ -85,6 +93,7 @@ class ComputeChild:
         """
         self.start()
         suspects: tuple[int, ...] = ()
+        loaded = False
         try:
             self._connection.send_bytes(order.model_dump_json().encode())
             while True:
@@ -92,21 +101,26 @@ class ComputeChild:
                 if reason is not None:
                     self.kill()
                     return Abandoned(reason, suspects)
-                if not self._connection.poll(_TICK_SECONDS):
-                    continue
-                match FROM_CHILD.validate_json(self._connection.recv_bytes(MAX_MESSAGE_BYTES)):
+                alive = self._process.is_alive()
+                message = self._listener.next(_TICK_SECONDS)
+                if message is None:
+                    if alive:
+                        continue
+                    # a process that it has forked may still hold its end of the pipe
+                    raise EOFError
+                match FROM_CHILD.validate_json(message):
                     case Progress() as progress:
-                        suspects = progress.in_flight
+                        suspects, loaded = progress.in_flight, True
                         on_progress(progress)
                     case answer if answer.token == order.token:
                         return answer
                     case answer:
                         raise ValueError(f"an answer to another order: {answer.token}")
         except (EOFError, OSError):
-            return Crashed(self._epitaph(), suspects)
-        except (ValidationError, ValueError) as error:
+            return Crashed(self._epitaph(), suspects, loaded)
+        except ValueError as error:
             self.kill()
-            return Crashed(f"CHILD_PROTOCOL: {str(error)[:200]}", suspects)
+            return Crashed(f"CHILD_PROTOCOL: {str(error)[:200]}", suspects, loaded)
 
     def kill(self) -> None:
         """End the child, its process group and whatever it has started; safe at any time."""
@@ -123,8 +137,8 @@ class ComputeChild:
             orphans = [each for each in family if each.pid != self._process.pid]
             psutil.wait_procs(orphans, timeout=_DEATH_SECONDS)
         self._process.join(_DEATH_SECONDS)
-        self._connection.close()
-        self._process = self._connection = None
+        self._listener.close()
+        self._process = self._connection = self._listener = None
 
     def _family(self) -> list[psutil.Process]:
         """The child, its descendants, and orphans of theirs that this process has adopted."""
@@ -141,7 +155,7 @@ class ComputeChild:
         if code is None:
             return "closed its connection and did not end"
         if code < 0:
-            return f"killed by {signal.Signals(-code).name}"
+            return _killed_by(signal.Signals(-code))
         return f"exited with status {code}"
 
 
@@ -159,3 +173,7 @@ def _helpers_of_multiprocess() -> set[int]:
 
     pid = resource_tracker._resource_tracker._pid
     return set() if pid is None else {pid}
+
+
+def _killed_by(number: signal.Signals) -> str:
+    return f"killed by {number.name}"

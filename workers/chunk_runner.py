@@ -28,6 +28,9 @@ from workers.order_desk import write_order
 
 log = logging.getLogger(__name__)
 
+_KILLS_AT_LOAD = 5
+"""Attempts at one chunk after which a kill while loading is taken for the model's own doing."""
+
 
 class ChunkRunner:
     """Carries out one chunk at a time; called by the doorbell and by whoever looks for work."""
@@ -118,7 +121,7 @@ class ChunkRunner:
                     commit(self._database, lease, order, answer, self._clock)
                 except AnswerRejected as rejected:
                     self._child.kill()
-                    self._crash(lease, Crashed(rejected.message, ()))
+                    self._crash(lease, Crashed(rejected.message, (), loaded=True))
             case Stopped(reason="infra"):
                 self._release(lease, infra=True, reason=f"{answer.code}: {answer.message}")
             case Stopped(reason="model"):
@@ -126,6 +129,8 @@ class ChunkRunner:
             case Stopped():
                 message = f"{answer.message}. {answer.hint}" if answer.hint else answer.message
                 self._fail_job(lease, answer.code, message)
+            case Crashed(loaded=False):
+                self._crash_at_load(lease, answer)
             case Crashed() | Abandoned(reason="stalled"):
                 self._crash(lease, answer)
             case Abandoned(reason="drained"):
@@ -151,6 +156,16 @@ class ChunkRunner:
         message = f"{answer.message}. {answer.hint}" if answer.hint else answer.message
         with self._database.write() as connection:
             chunks.refuse_model(connection, lease, answer.code, message)
+
+    def _crash_at_load(self, lease: Lease, answer: Crashed) -> None:
+        """No row is to blame: a kill from outside is tried again, a model that dies is refused."""
+        self._child.start()
+        if answer.killed and lease.attempt < _KILLS_AT_LOAD:
+            self._release(lease, infra=True, reason=answer.detail)
+            return
+        message = f"the process died while it loaded the model: {answer.detail}"
+        with self._database.write() as connection:
+            chunks.refuse_model(connection, lease, "MODEL_CRASHED", message)
 
     def _fail_job(self, lease: Lease, code: str, reason: str) -> None:
         with self._database.write() as connection:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NoReturn, Protocol
 
 import pyarrow as pa
@@ -22,6 +20,7 @@ from workers.engine_cache import EngineCache
 from workers.engines.base import Limits
 from workers.order import MAX_MESSAGE_BYTES, Finished, Progress, Stopped, WorkOrder
 from workers.pipeline import run_order
+from workers.spawn import ComputeSettings
 
 log = logging.getLogger(__name__)
 
@@ -38,19 +37,6 @@ class Connection(Protocol):
     def recv_bytes(self, maxlength: int | None = None) -> bytes: ...
 
     def send_bytes(self, buf: bytes) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ComputeSettings:
-    """How a compute child is set up; crosses to it when it is started."""
-
-    device: str = "auto"
-    """``"cpu"``, ``"cuda:0"``, ``"mps"``, or ``"auto"`` for a GPU where there is one."""
-    threads: int = 1
-    memory_bytes: int | None = None
-    """Bound of host memory; on a GPU there is none, as its driver maps far more than it uses."""
-    budget_folder: Path | None = None
-    """Where learned batch sizes are kept between processes; nowhere if none."""
 
 
 def serve(connection: Connection, settings: ComputeSettings) -> None:
@@ -80,6 +66,7 @@ def _carry_out(
 ) -> Finished | Stopped:
     try:
         engine, loaded = engines.get(order.spec)
+        _send(connection, Progress(rows=0))
         return run_order(order, engine, loaded, lambda progress: _send(connection, progress))
     except device.DeviceLost as error:
         _abandon(error)

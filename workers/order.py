@@ -42,7 +42,10 @@ class WorkOrder(_Message):
 
 
 class Progress(_Message):
-    """Rows done so far, and the positions of the rows now in flight."""
+    """Rows done so far, and the positions of the rows now in flight.
+
+    The first one says that the model is loaded: a crash before it is no row's fault.
+    """
 
     type: Literal["progress"] = "progress"
     rows: int

@@ -13,12 +13,14 @@ from workers.chunk_runner import ChunkRunner
 
 log = logging.getLogger(__name__)
 
+_MAX_IDX = 2**31 - 1
+
 
 def register(app: Celery, runner: ChunkRunner) -> None:
     """Make `app` answer `topics.RING`; whatever is no pair of ids is dropped."""
 
     def ring(job_id: object, idx: object) -> None:
-        if not isinstance(job_id, str) or not isinstance(idx, int) or isinstance(idx, bool):
+        if not isinstance(job_id, str) or type(idx) is not int or not 0 <= idx <= _MAX_IDX:
             log.warning("dropped a ring %s", fields(job=job_id, chunk=idx))
             return
         runner.run(JobId(job_id), idx)

@@ -89,14 +89,21 @@ def _work(database: Database, job: JobView, settings: Settings, size: int, view:
     """Carry the job to a terminal state; true where somebody interrupted it."""
     with database.write() as connection:
         chunks.release_job(connection, job.id)
+    _plan(database, job.id, size)
     with _interruptible() as stop, embedded_broker() as url:
         equipped = settings.model_copy(update={"broker_url": url})
-        with Crew(size, job.id, equipped, database) as crew:
-            _plan(database, job.id, size)
+        with Crew(_needed(database, job.id, size), job.id, equipped, database) as crew:
             _loop(database, job.id, equipped, size, crew, view, stop)
             if not stop.is_set():
                 crew.dismiss()
     return stop.is_set()
+
+
+def _needed(database: Database, job_id: JobId, size: int) -> int:
+    """No more workers than there are chunks left."""
+    with database.read() as connection:
+        counted = queries.progress(connection, job_id).chunks
+    return max(1, min(size, counted.get(ChunkState.PENDING, 0)))
 
 
 def _plan(database: Database, job_id: JobId, slots: int) -> None:
