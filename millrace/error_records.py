@@ -6,14 +6,16 @@ A worker cannot know how many rows came before its chunk, so its raw records cou
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from millrace.errors import InvalidInput
 from millrace.lifecycle.queries import SettledChunk
 from millrace.spec import JobSpec
 from millrace.storage.base import Storage
-from millrace.types import Input
+from millrace.types import Input, Part
 
 _ONE_LINE_A_ROW = frozenset({"jsonl", "text"})
 _BLOCK_BYTES = 1 << 20
@@ -22,14 +24,17 @@ _BLOCK_BYTES = 1 << 20
 def error_records(
     store: Storage, spec: JobSpec, inputs: Sequence[Input], settled: Sequence[SettledChunk]
 ) -> Iterator[dict[str, Any]]:
-    """The records of all settled chunks (consecutive from the first one), in input order."""
+    """The records of all settled chunks (consecutive from the first one), in input order.
+
+    Raises `InvalidInput` where a file of them is not, byte for byte, what was committed.
+    """
     by_index = {each.index: each for each in inputs}
     first_row = 0
     first_of_input = dict.fromkeys(by_index, 0)
     for chunk in settled:
         if chunk.error_part is not None:
-            for line in _lines(store, f"{spec.output}/{chunk.error_part.path}"):
-                yield _final(json.loads(line), by_index, first_row, first_of_input)
+            for raw in _records(store, spec.output, chunk.error_part):
+                yield _final(raw, by_index, first_row, first_of_input)
         elif chunk.rows_err:
             yield _final(_buried(chunk, inputs), by_index, first_row, first_of_input)
         first_row += chunk.rows_ok + chunk.rows_err
@@ -79,14 +84,30 @@ def _input_at(position: int, inputs: Sequence[Input]) -> Input:
     return next(each for each in inputs if each.base <= position < each.base + each.extent)
 
 
-def _lines(store: Storage, uri: str) -> Iterator[bytes]:
-    stream = store.open(store.info(uri))
+def _records(store: Storage, output: str, part: Part) -> Iterator[dict[str, Any]]:
+    try:
+        yield from map(json.loads, _lines(store, f"{output}/{part.path}", part.sha256))
+    except ValueError:
+        raise InvalidInput(
+            "PART_DAMAGED",
+            f"{part.path} is not what was committed: something outside Millrace changed the output",
+            "run the job again into another --output",
+        ) from None
+
+
+def _lines(store: Storage, uri: str, sha256: str) -> Iterator[bytes]:
+    """The lines of an object; `ValueError` at its end where it has another digest."""
+    stream, digest = store.open(store.info(uri)), hashlib.sha256()
     try:
         rest = b""
         for offset in range(0, stream.size, _BLOCK_BYTES):
-            *whole, rest = (rest + stream.read_at(offset, _BLOCK_BYTES)).split(b"\n")
+            block = stream.read_at(offset, _BLOCK_BYTES)
+            digest.update(block)
+            *whole, rest = (rest + block).split(b"\n")
             yield from whole
         if rest:
             yield rest
+        if digest.hexdigest() != sha256:
+            raise ValueError(uri)
     finally:
         stream.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 from typing import Literal, assert_never
 
@@ -16,6 +17,9 @@ from millrace.types import ChunkResult, Lease, Part
 from workers.order import Finished, WorkOrder
 
 log = logging.getLogger(__name__)
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_BYTES = 2**63 - 1
 
 
 class AnswerRejected(MillraceError):
@@ -73,12 +77,14 @@ def _result(order: WorkOrder, answer: Finished) -> ChunkResult:
     _expect(counted == (answer.rows_ok, answer.rows_err), "its parts have other rows than it says")
     _expect(sum(answer.input_rows) == sum(counted), "it read other rows than it answered for")
     _expect(len(answer.input_rows) == len(order.inputs), "it read other inputs than it was given")
+    _expect(min(*counted, *answer.input_rows) >= 0, "it counts rows below nothing")
+    _expect(sum(counted) <= order.end - order.start, "it counts more rows than there can be")
     for part, folder in ((answer.part, "parts"), (answer.error_part, "errors")):
         if part is not None:
-            ours = (
-                part.path.startswith(f"{folder}/{order.part_stem}.") and part.path.count("/") == 1
-            )
-            _expect(ours, f"it wrote {part.path!r}, which is not its own")
+            ours = re.fullmatch(rf"{folder}/{re.escape(order.part_stem)}\.[a-z0-9.]+", part.path)
+            _expect(ours is not None, f"it wrote {part.path!r}, which is not its own")
+            _expect(0 <= part.bytes <= _MAX_BYTES, f"{part.path!r} cannot have {part.bytes} bytes")
+            _expect(_SHA256.fullmatch(part.sha256) is not None, "its SHA-256 is none")
     read = zip((each.index for each in order.inputs), answer.input_rows, strict=True)
     return ChunkResult(
         rows_ok=answer.rows_ok,

@@ -25,4 +25,4 @@ def register(app: Celery, runner: ChunkRunner) -> None:
             return
         runner.run(JobId(job_id), idx)
 
-    app.task(ring, name=topics.RING)
+    app.task(ring, name=topics.RING, shared=False)

@@ -15,6 +15,7 @@ from millrace.broker import Doorbell
 from millrace.cli.console import complain, readable, say, show_json
 from millrace.cli.crew import Crew
 from millrace.cli.embedded_broker import embedded_broker
+from millrace.cli.narrator import Narrator
 from millrace.cli.progress import Snapshot, View, progress_view
 from millrace.cli.reception import receive
 from millrace.cli.state import job_lock, open_state
@@ -145,10 +146,15 @@ def _loop(
         Rescuer(database, interval=1.0),
         Finisher(database, interval=_LOOK_SECONDS),
     ]
-    runner, shown = Runner(services, clock), 0.0
+    runner, narrator, shown = (
+        Runner(services, clock),
+        Narrator(database, job_id, view, 10 * size),
+        0.0,
+    )
     while not stop.is_set():
         delay = runner.step()
         crew.check()
+        narrator.tell()
         with database.read() as connection:
             job = queries.job(connection, job_id)
             if job is None or job.state in JOB_TERMINAL:

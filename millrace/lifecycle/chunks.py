@@ -200,7 +200,7 @@ def release(
         conn,
         lease,
         ChunkVerb.RELEASE,
-        {"reason": reason},
+        {"reason": reason, "infra": infra},
         now,
         not_before=db_now(now) + delay,
         infra_count=chunk.infra_count + int(infra),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from millrace.db import tables
 from millrace.db.now import db_now
@@ -66,3 +66,9 @@ def page(conn: Connection, job_id: JobId, *, after: int = 0, limit: int = 100) -
         .limit(limit)
     )
     return [Event(**row) for row in found.mappings()]
+
+
+def newest(conn: Connection, job_id: JobId) -> int:
+    """The id of the job's last event; 0 for none."""
+    last = select(func.max(tables.event.c.id)).where(tables.event.c.job_id == job_id)
+    return conn.scalar(last) or 0

@@ -10,7 +10,8 @@ import pytest
 
 from millrace.db.session import Database
 from workers.child import ComputeChild, Entry
-from workers.compute import ComputeSettings, serve
+from workers.compute import serve
+from workers.spawn import ComputeSettings
 
 StartChild = Callable[..., ComputeChild]
 

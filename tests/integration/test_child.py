@@ -145,7 +145,7 @@ from millrace import lifeline
 from tests import rogues
 from tests.integration.test_child import order
 from workers.child import Abandoned, ComputeChild
-from workers.compute import ComputeSettings
+from workers.spawn import ComputeSettings
 import psutil, sys
 
 if __name__ == "__main__":

@@ -136,6 +136,11 @@ LIES: dict[str, dict[str, Any]] = {
     "a row that was read but not answered": {"input_rows": (11,)},
     "a row that was answered but not read": {"input_rows": (9,)},
     "negative rows": {"rows_ok": -1, "part": _part("parts/0-a1-abc.jsonl", -1), "input_rows": (0,)},
+    "more rows than positions": {
+        "rows_ok": 11,
+        "part": _part("parts/0-a1-abc.jsonl", 11),
+        "input_rows": (12,),
+    },
     "an input that it was not given": {"input_rows": (5, 5)},
     "no input at all": {"input_rows": ()},
     "negative rows of an input": {"input_rows": (-10,)},
@@ -145,6 +150,8 @@ LIES: dict[str, dict[str, Any]] = {
     "a part elsewhere": {"part": _part("parts/0-a1-abc./../../x.jsonl")},
     "an absolute part": {"part": _part("/etc/passwd")},
     "errors among the parts": {"error_part": _part("parts/0-a1-abc.jsonl", 1)},
+    "a part without a name": {"part": _part("parts/0-a1-abc.\0")},
+    "a size that no file has": {"part": Part("parts/0-a1-abc.jsonl", 9, 2**63, SHA)},
     "a size below nothing": {"part": Part("parts/0-a1-abc.jsonl", 9, -1, SHA)},
     "a digest that is none": {"part": Part("parts/0-a1-abc.jsonl", 9, 100, "no digest")},
 }

@@ -22,8 +22,9 @@ from millrace.datasets import encode_schema
 from millrace.registry.fingerprint import sha256_of
 from millrace.spec import JobSpec, ModelRef
 from millrace.types import Input
-from workers.compute import ComputeSettings, serve
+from workers.compute import serve
 from workers.order import FROM_CHILD, MAX_MESSAGE_BYTES, Finished, Progress, Stopped, WorkOrder
+from workers.spawn import ComputeSettings
 
 
 @dataclass

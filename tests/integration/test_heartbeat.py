@@ -61,9 +61,7 @@ def test_renewals_extend_the_lease_and_tell_the_progress(database: Database, lea
         beat.report(Progress(rows=7, in_flight=(3, 4)))
         until(lambda: chunk_row(database, lease.job_id).progress_rows == 7, "a renewal")
         row = chunk_row(database, lease.job_id)
-        until(
-            lambda: chunk_row(database, lease.job_id).lease_until > row.lease_until, "one more"
-        )
+        until(lambda: chunk_row(database, lease.job_id).lease_until > row.lease_until, "one more")
         assert not beat.lost
     assert row.lease_until > before
     assert row.in_flight == [3, 4]
