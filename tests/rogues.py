@@ -7,7 +7,7 @@ import signal
 import threading
 from typing import Any
 
-from workers.compute import ComputeSettings
+from workers.spawn import ComputeSettings
 from workers.order import MAX_MESSAGE_BYTES, Finished, Progress, Stopped, WorkOrder
 
 
