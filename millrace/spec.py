@@ -18,7 +18,7 @@ from millrace.types import Join, OnError
 InputFormat: TypeAlias = Literal["jsonl", "csv", "tsv", "parquet", "text"]
 OutputFormat: TypeAlias = Literal["jsonl", "csv", "parquet"]
 
-_THRESHOLD = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<percent>%?)")
+_THRESHOLD = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<percent>%?)", re.ASCII)
 
 
 class ErrorThreshold(BaseModel):

@@ -42,7 +42,7 @@ def verify(output: str) -> Verdict:
     """Check the output folder at an absolute URI; `NotFound` where nothing was published."""
     store = storage.for_uri(output)
     manifest = _manifest(store, output)
-    faults = list(_damaged(store, output, manifest))
+    faults = [*_inconsistent(manifest), *_damaged(store, output, manifest)]
     notes: list[str] = []
     if not faults:
         faults += _miscounted(store, output, manifest)
@@ -64,6 +64,21 @@ def _manifest(store: Storage, output: str) -> Manifest:
             "without a manifest there are no results; is the job still running?",
         ) from None
     return Manifest.from_bytes(content)
+
+
+def _inconsistent(manifest: Manifest) -> Iterator[str]:
+    """What a manifest of ours never says, whatever was published."""
+    rows = manifest.rows
+    if manifest.spec_hash != manifest.spec.spec_hash():
+        yield "the manifest's request is not the one that its hash was taken of"
+    if rows.ok + rows.errors != rows.input or rows.ok != sum(part.rows for part in manifest.parts):
+        yield f"{rows.ok:,} results and {rows.errors:,} errors for {rows.input:,} rows"
+    if rows.errors != sum(entry.rows for entry in manifest.errors):
+        yield f"{rows.errors:,} errors, but their files are said to hold another number"
+    if manifest.state != ("partial" if rows.errors else "succeeded"):
+        yield f"the manifest says {manifest.state}, with {rows.errors:,} error records"
+    if len({*manifest.paths()}) != len(manifest.paths()):
+        yield "a file is listed twice"
 
 
 def _damaged(store: Storage, output: str, manifest: Manifest) -> Iterator[str]:

@@ -7,6 +7,8 @@ from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView, Progress
 from millrace.types import JobState
 
+_UNPUBLISHED = frozenset({JobState.VALIDATING, JobState.QUEUED, JobState.RUNNING, JobState.PAUSED})
+
 
 class Finisher:
     def __init__(self, database: Database, *, interval: float) -> None:
@@ -14,16 +16,16 @@ class Finisher:
         self._interval = interval
 
     def tick(self, now: float) -> float:
-        """Fail, expire or freeze each running job that is due for it."""
+        """Fail, expire or freeze each job that is due for it."""
         with self._database.read() as connection:
-            running = queries.jobs_in(connection, {JobState.RUNNING})
+            unpublished = queries.jobs_in(connection, _UNPUBLISHED)
             settled = set(queries.ready_to_freeze(connection))
             failures = {
                 job.id: verdict(job, queries.progress(connection, job.id), job.id in settled)
-                for job in running
+                for job in unpublished
                 if job.id in settled or job.spec.error_threshold is not None
             }
-        for job in running:
+        for job in unpublished:
             self._end(job, failures.get(job.id), settled=job.id in settled, now=now)
         return self._interval
 

@@ -7,8 +7,8 @@ import signal
 import threading
 from typing import Any
 
-from workers.spawn import ComputeSettings
 from workers.order import MAX_MESSAGE_BYTES, Finished, Progress, Stopped, WorkOrder
+from workers.spawn import ComputeSettings
 
 
 def _next_order(connection: Any) -> WorkOrder:

@@ -161,19 +161,8 @@ def _loop(
                 return
             if clock.monotonic() - shown > _SHOW_SECONDS:
                 shown = clock.monotonic()
-                view.update(_snapshot(queries.progress(connection, job_id)), shown)
+                view.update(Snapshot.of(queries.progress(connection, job_id)), shown)
         clock.wait(stop, min(delay, _LOOK_SECONDS))
-
-
-def _snapshot(progress: queries.Progress) -> Snapshot:
-    ended = (ChunkState.COMMITTED, ChunkState.DEAD)
-    return Snapshot(
-        rows=progress.rows_ok + progress.rows_err + progress.rows_in_flight,
-        errors=progress.rows_err,
-        share=progress.weight_done / progress.weight_total if progress.weight_total else 0.0,
-        chunks_done=sum(progress.chunks.get(state, 0) for state in ended),
-        chunks=sum(n for state, n in progress.chunks.items() if state is not ChunkState.SPLIT),
-    )
 
 
 @contextmanager

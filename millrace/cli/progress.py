@@ -12,19 +12,46 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from millrace.lifecycle import queries
+from millrace.lifecycle.transitions import CHUNK_SETTLED
+from millrace.types import ChunkState
+
 _LINE_SECONDS = 5.0
+_DAYS_FROM_SECONDS = 48 * 3600
 _RATE_WINDOW_SECONDS = 30.0
+_EVIDENCE = ((5.0, 0.01), (60.0, 0.001))
+"""Seconds and share of the job that must have gone by, one pair of them, for a word on its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Where a job is at one moment; `share` of the input's bytes is settled, from 0 to 1."""
+    """Where a job is at one moment; `share` of the input's bytes is done, from 0 to 1."""
 
     rows: int
     errors: int
     share: float
     chunks_done: int
     chunks: int
+
+    @classmethod
+    def of(cls, progress: queries.Progress) -> Snapshot:
+        """The snapshot that people are shown of this state of the database."""
+        return cls(
+            rows=progress.rows_ok + progress.rows_err + progress.rows_in_flight,
+            errors=progress.rows_err,
+            share=_share(progress),
+            chunks_done=sum(progress.chunks.get(state, 0) for state in CHUNK_SETTLED),
+            chunks=sum(n for state, n in progress.chunks.items() if state is not ChunkState.SPLIT),
+        )
+
+
+def _share(progress: queries.Progress) -> float:
+    """Rows of chunks that are not settled count as many bytes as a settled row on average."""
+    settled = progress.rows_ok + progress.rows_err
+    if not settled or not progress.weight_total:
+        return progress.weight_done / progress.weight_total if progress.weight_total else 0.0
+    in_flight = progress.rows_in_flight * progress.weight_done / settled
+    return min(1.0, (progress.weight_done + in_flight) / progress.weight_total)
 
 
 class View(Protocol):
@@ -34,26 +61,32 @@ class View(Protocol):
 
 
 class Pace:
-    """Rows per second and time left, from snapshots of the last half minute."""
+    """Rows per second in the last half minute, and the time left by all that this session did."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, Snapshot]] = deque()
+        self._start: tuple[float, Snapshot] | None = None
 
     def add(self, snapshot: Snapshot, at: float) -> None:
+        # until the first row moves, models are loaded; that says nothing of what follows
+        if self._start is None or snapshot.rows <= self._start[1].rows:
+            self._start = (at, snapshot)
         self._seen.append((at, snapshot))
         while at - self._seen[0][0] > _RATE_WINDOW_SECONDS and len(self._seen) > 2:
             self._seen.popleft()
 
     def rows_per_second(self) -> float:
         (then, first), (now, last) = self._seen[0], self._seen[-1]
-        return (last.rows - first.rows) / (now - then) if now > then else 0.0
+        return max(0.0, (last.rows - first.rows) / (now - then)) if now > then else 0.0
 
     def seconds_left(self) -> float | None:
-        (then, first), (now, last) = self._seen[0], self._seen[-1]
-        moved = last.share - first.share
-        if moved <= 0 or now <= then:
+        """Nothing where too little was done to tell."""
+        assert self._start is not None, "something was added"
+        (then, first), (now, last) = self._start, self._seen[-1]
+        elapsed, moved = now - then, last.share - first.share
+        if not any(elapsed >= seconds and moved >= share for seconds, share in _EVIDENCE):
             return None
-        return (1.0 - last.share) * (now - then) / moved
+        return (1.0 - last.share) * elapsed / moved
 
 
 def describe(snapshot: Snapshot, pace: Pace) -> str:
@@ -72,13 +105,15 @@ def describe(snapshot: Snapshot, pace: Pace) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``8 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """``8 s``, ``3 min 20 s``, ``2 h 05 min``, ``7 days``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < _DAYS_FROM_SECONDS:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{round(whole / 86_400)} days"
 
 
 class _Lines:

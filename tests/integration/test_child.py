@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import pytest
 
+from millrace import storage
 from millrace.datasets import encode_schema
 from millrace.db.session import Database
 from millrace.types import Input
 from tests import jobs as stage
 from tests import rogues
 from tests.integration.conftest import StartChild
+from tests.lifecycle.stage import chunk_row
 from tests.waiting import gone, until
 from workers.child import Abandoned, Crashed, Entry
 from workers.order import Finished, Progress, WorkOrder
@@ -26,10 +28,6 @@ from workers.order import Finished, Progress, WorkOrder
 
 def order(folder: Path, *lines: str) -> WorkOrder:
     """Echo these lines; the reading side is that of `test_compute`."""
-    import pyarrow as pa
-
-    from millrace import storage
-
     stage.written(folder, lines)
     pinned = storage.for_uri("file://").info(storage.normalise(str(folder / "in" / "0.jsonl")))
     source = Input(0, pinned.uri, "jsonl", pinned.size, pinned.version, 0, pinned.size, True)
@@ -197,17 +195,19 @@ def test_other_processes_are_left_alone(compute: StartChild, tmp_path: Path) -> 
 
 
 def test_a_process_dies_with_its_worker(database: Database, tmp_path: Path) -> None:
-    """F5: kill -9 of the worker alone leaves no process behind."""
+    """F5: kill -9 of the worker alone ends even a process that listens to nobody."""
+    stage.written(tmp_path, stage.texts(1, _0="::hang"))
+    job_id = stage.started(database, tmp_path)
+    settings = {"MILLRACE_STATE": str(tmp_path / "state"), "MILLRACE_HEARTBEAT_SECONDS": "0.1"}
     worker = psutil.Popen(
-        [sys.executable, "-P", "-m", "workers", "--id", f"{socket.gethostname()}-t"],
+        [sys.executable, "-P", "-m", "workers", "--id", "mortal"],
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "MILLRACE_STATE": str(tmp_path / "state")},
+        env={**os.environ, **settings},
         stderr=subprocess.DEVNULL,
     )
     try:
         computing = _spawned(worker)
-        # its lifeline is tied before it says a first word, which we cannot hear: wait for setsid
-        until(lambda: os.getsid(computing) == computing, "the process is confined")
+        until(lambda: chunk_row(database, job_id).in_flight, "the process hangs")
     finally:
         worker.kill()
         worker.wait(10)

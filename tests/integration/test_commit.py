@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from millrace.clock import Clock
@@ -29,8 +30,6 @@ def lease(database: Database) -> Lease:
 
 
 def order_of(lease: Lease) -> WorkOrder:
-    import pyarrow as pa
-
     return WorkOrder(
         job_id=lease.job_id,
         idx=lease.idx,
