@@ -64,9 +64,10 @@ def publish(database: Database, lease: Lease) -> None:
             "choose another --output; nothing was overwritten",
         )
     store.put_once(f"{job.spec.output}/{SUCCESS}", b"")
+    # before the job ends: whoever waits for that may end this process at once
+    _sweep(store, job, manifest)
     with database.write() as connection:
         jobs.publish(connection, lease, sha256(content))
-    _sweep(store, job, manifest)
 
 
 def _is_of(job: JobView, content: bytes) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
+
+import psutil
 
 from millrace.db.session import Database
 from millrace.errors import Unavailable
@@ -80,9 +82,12 @@ class Crew:
         self._members.clear()
 
     def dismiss(self) -> None:
-        """End workers that hold nothing any more, without ceremony."""
+        """End workers that hold nothing any more, and all that they have started, at once."""
         for process in self._members.values():
-            process.send_signal(signal.SIGKILL)
+            for descendant in _descendants(process.pid):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    descendant.kill()
+            process.kill()
         self.stop()
 
     def _hire(self) -> None:
@@ -108,6 +113,14 @@ class Crew:
                 "worker processes end as soon as they are started",
                 f"their log is {self._log}",
             )
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    """What a worker has started, orphans that it has adopted among them."""
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -167,10 +167,16 @@ def _loop(
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; the old handlers are put back afterwards."""
+    """An event that Ctrl-C and SIGTERM set; the second time they interrupt whatever runs."""
     stop = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield stop
     finally:

@@ -7,8 +7,9 @@ from millrace.db.session import Database
 from millrace.errors import Conflict, InvalidInput, NotFound, Unavailable
 from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
-from millrace.manifest import MANIFEST
+from millrace.manifest import MANIFEST, Manifest, ManifestErrors
 from millrace.spec import JobSpec
+from millrace.storage.base import Storage, StoredObject
 from millrace.types import JobId, JobState
 
 _FINISHED = frozenset({JobState.SUCCEEDED, JobState.PARTIAL})
@@ -31,7 +32,7 @@ def receive(database: Database, spec: JobSpec) -> tuple[JobView, str]:
             jobs.supersede(connection, known.id)
         return _submit(database, spec, empty=True)
     if known.spec_hash == spec.spec_hash() and known.reason_code not in _INPUT_IS_ANOTHER:
-        return _go_on(database, known)
+        return _go_on(database, known, spec)
     if known.state in _GIVEN_UP and not _has_results(database, known):
         return _submit(database, spec, empty=False)
     raise Conflict(
@@ -51,14 +52,56 @@ def _submit(database: Database, spec: JobSpec, *, empty: bool) -> tuple[JobView,
     return _view(database, job_id), f"job {job_id}: {spec.input} → {spec.output}"
 
 
-def _go_on(database: Database, job: JobView) -> tuple[JobView, str]:
+def _go_on(database: Database, job: JobView, spec: JobSpec) -> tuple[JobView, str]:
     if job.state in _FINISHED:
+        _check_standing(database, job)
         return job, f"job {job.id} has finished already; nothing to do"
     if job.state not in _GIVEN_UP:
         return job, f"going on with job {job.id}"
     with database.write() as connection:
-        jobs.retry(connection, job.id)
+        jobs.retry(connection, job.id, spec)
     return _view(database, job.id), f"job {job.id} had {job.state}; trying again what is left of it"
+
+
+def _check_standing(database: Database, job: JobView) -> None:
+    """`Conflict` where the results of a finished job are damaged, or its input is another now."""
+    output = job.spec.output
+    store = storage.for_uri(output)
+    manifest = Manifest.from_bytes(store.read(f"{output}/{MANIFEST}"))
+    published: tuple[ManifestErrors, ...] = (*manifest.parts, *manifest.errors)
+    for part in published:
+        if _size(store, f"{output}/{part.path}") != part.bytes:
+            raise Conflict(
+                "OUTPUT_DAMAGED",
+                f"job {job.id} has finished, but {output}/{part.path} is not what it wrote",
+                f"delete {output} to have it computed again; millrace verify tells more",
+            )
+    with database.read() as connection:
+        pinned = {each.uri: each.version for each in queries.inputs(connection, job.id)}
+    if any(pinned.get(found.uri) != found.version for found in _present(job.spec)):
+        raise Conflict(
+            "INPUT_CHANGED",
+            f"job {job.id} has finished, but {job.spec.input} has changed since",
+            f"choose another --output, or delete {output}",
+        )
+
+
+def _size(store: Storage, uri: str) -> int | None:
+    try:
+        return store.info(uri).size
+    except NotFound:
+        return None
+
+
+def _present(spec: JobSpec) -> list[StoredObject]:
+    """The input files that are there now; none where the input is gone, which harms no results."""
+    store = storage.for_uri(spec.input)
+    try:
+        return [store.info(spec.input)]
+    except NotFound:
+        return []
+    except InvalidInput:
+        return [found for found in store.list(spec.input) if found.size]
 
 
 def _view(database: Database, job_id: JobId) -> JobView:

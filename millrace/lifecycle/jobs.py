@@ -119,19 +119,23 @@ def expire(conn: Connection, job_id: JobId, *, now: float | None = None) -> bool
     )
 
 
-def retry(conn: Connection, job_id: JobId, *, now: float | None = None) -> JobState:
+def retry(
+    conn: Connection, job_id: JobId, spec: JobSpec | None = None, *, now: float | None = None
+) -> JobState:
     """Let a failed, cancelled or expired job go on: what is committed is kept.
 
     Every open chunk gets a new attempt number, so that survivors of the old run can write nothing.
-    A job whose plan was not complete is planned anew. The deadline starts again. Raises `Conflict`
-    for a job in another state, or where another job owns the output by now.
+    A job whose plan was not complete is planned anew. The deadline starts again. `spec` stands in
+    for the job's own from now on: it asks for the same results, by another deadline or priority.
+    Raises `Conflict` for a job in another state, where another job owns the output by now, or
+    where `spec` asks for other results.
     """
     state = lock_job(conn, job_id)
     row = conn.execute(
         select(tables.job.c.plan_complete, tables.job.c.spec).where(tables.job.c.id == job_id)
     ).one()
     target = JobState.RUNNING if row.plan_complete else JobState.VALIDATING
-    spec = JobSpec.model_validate_json(row.spec)
+    spec = _amended(job_id, JobSpec.model_validate_json(row.spec), spec)
     deadline = spec.deadline_seconds
     try:
         with conn.begin_nested():
@@ -141,6 +145,8 @@ def retry(conn: Connection, job_id: JobId, *, now: float | None = None) -> JobSt
                 JobVerb.RETRY,
                 target,
                 now=now,
+                spec=spec.model_dump_json(),
+                priority=spec.priority,
                 run_epoch=tables.job.c.run_epoch + 1,
                 model_refusals=0,
                 reason_code=None,
@@ -154,6 +160,17 @@ def retry(conn: Connection, job_id: JobId, *, now: float | None = None) -> JobSt
         raise forbidden(job_id, JobVerb.RETRY, state)
     _reopen_chunks(conn, job_id, now)
     return target
+
+
+def _amended(job_id: JobId, own: JobSpec, asked: JobSpec | None) -> JobSpec:
+    """The spec to go on with; `Conflict` where `asked` is for other results than the job's own."""
+    if asked is not None and asked.spec_hash() != own.spec_hash():
+        raise Conflict(
+            "SPEC_CHANGED",
+            f"job {job_id} was submitted for other results than are asked for now",
+            "retry it with its own model, input and options, or submit a new job",
+        )
+    return asked or own
 
 
 def _switch(

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -101,6 +102,53 @@ def test_a_second_run_says_that_it_is_done(millrace: Millrace, tmp_path: Path) -
     assert ended.returncode == 0
     assert "finished already" in ended.stdout
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+
+
+def test_a_second_run_sees_a_changed_input_and_damaged_results(
+    millrace: Millrace, tmp_path: Path
+) -> None:
+    write(tmp_path / "rows.jsonl")
+    again = ("run", "--model", "echo", "--input", "rows.jsonl", "--output", "out")
+    assert millrace(*again).returncode == 0
+    part = tmp_path / "out" / published(tmp_path / "out")["parts"][0]["path"]
+    content = part.read_bytes()
+
+    part.write_bytes(content[:-1])
+    damaged = millrace(*again)
+    assert (damaged.returncode, "OUTPUT_DAMAGED" in damaged.stderr) == (6, True)
+    part.write_bytes(content)
+    with (tmp_path / "rows.jsonl").open("a") as more:
+        more.write('{"id": 1}\n')
+    changed = millrace(*again)
+    assert (changed.returncode, "INPUT_CHANGED" in changed.stderr) == (6, True)
+    (tmp_path / "rows.jsonl").unlink()
+    assert millrace(*again).returncode == 0
+
+
+def test_a_run_leaves_no_process_and_no_stray_part_behind(
+    millrace: Millrace, tmp_path: Path
+) -> None:
+    write(tmp_path / "rows.jsonl")
+    (tmp_path / "model.py").write_text(
+        "import subprocess\n"
+        "from millrace.predictor import Predictor\n"
+        "class Leaves(Predictor):\n"
+        "    def load(self, device):\n"
+        "        subprocess.Popen(['sleep', '1234.5'])\n"
+        "    def predict(self, batch):\n"
+        "        return {'length': [len(text) for text in batch['text']]}\n"
+    )
+    (tmp_path / "out" / "parts").mkdir(parents=True)
+    asked = ("run", "--model", "python:model.py:Leaves", "--input", "rows.jsonl", "--output", "out")
+
+    ended = millrace(*asked, "--chunk-rows", "50")
+
+    assert ended.returncode == 0, ended.stderr
+    left = [each.info["cmdline"] for each in psutil.process_iter(["cmdline"])]
+    assert ["sleep", "1234.5"] not in left
+    named = {part["path"] for part in published(tmp_path / "out")["parts"]}
+    there = {f"parts/{each.name}" for each in (tmp_path / "out" / "parts").iterdir()}
+    assert there == named
 
 
 def test_deleted_results_are_computed_again(millrace: Millrace, tmp_path: Path) -> None:

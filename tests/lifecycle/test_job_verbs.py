@@ -263,6 +263,23 @@ class TestRetry:
             jobs.retry(conn, job_id, now=NOW + 100)
         assert job_row(database, job_id).expires_at == NOW + 101
 
+    def test_another_deadline_and_priority_may_be_asked_for(self, database: Database) -> None:
+        asked = spec(deadline_seconds=3600.0, priority=9)
+        with database.write() as conn:
+            job_id = in_state(conn, JobState.EXPIRED)
+            jobs.retry(conn, job_id, asked, now=NOW + 100)
+            view = queries.job(conn, job_id)
+        assert view is not None
+        assert (view.spec, view.priority, view.expires_at) == (asked, 9, NOW + 3700)
+
+    def test_other_results_may_not(self, database: Database) -> None:
+        with database.write() as conn:
+            job_id = in_state(conn, JobState.EXPIRED)
+        with pytest.raises(Conflict) as refusal, database.write() as conn:
+            jobs.retry(conn, job_id, spec(options={"n": 2}), now=NOW)
+        assert refusal.value.code == "SPEC_CHANGED"
+        assert job_row(database, job_id).state == "expired"
+
 
 def without_check(conn: Connection, name: str) -> None:
     if conn.dialect.name == "sqlite":
