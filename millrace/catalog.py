@@ -20,6 +20,8 @@ class EngineEntry:
     path: str
     chunk_rows: int
     """Rows of a chunk that keep this engine busy for seconds, where nothing else is asked."""
+    imports: tuple[str, ...] = ()
+    """What takes long to import; a compute process may do so before its first order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,13 @@ class FormatEntry:
 
 ENGINES: dict[str, EngineEntry] = {
     "sentence-transformers": EngineEntry(
-        "workers.engines.sentence_transformers:SentenceTransformersEngine", chunk_rows=2_000
+        "workers.engines.sentence_transformers:SentenceTransformersEngine",
+        chunk_rows=2_000,
+        imports=("sentence_transformers",),
     ),
-    "torch": EngineEntry("workers.engines.torch:TorchEngine", chunk_rows=65_536),
+    "torch": EngineEntry(
+        "workers.engines.torch:TorchEngine", chunk_rows=65_536, imports=("torch",)
+    ),
     "python": EngineEntry("workers.engines.python:PythonEngine", chunk_rows=2_000),
     "echo": EngineEntry("workers.engines.echo:EchoEngine", chunk_rows=65_536),
 }

@@ -36,6 +36,7 @@ def main() -> None:
             device=settings.device,
             threads=settings.threads,
             memory_bytes=settings.memory_bytes,
+            engine=arguments.engine,
             budget_folder=settings.state / "budgets",
         )
     )
@@ -74,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m workers", description="A Millrace worker")
     parser.add_argument("--id", type=WorkerId, default=f"{socket.gethostname()}-{os.getpid()}")
     parser.add_argument("--job", type=JobId, help="look for chunks of this job only")
+    parser.add_argument("--engine", help="import this engine ahead of the first chunk")
     parser.add_argument("--parent", type=int, help="end when this process ends")
     return parser.parse_args()
 

@@ -6,6 +6,8 @@ rows were in flight.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import logging
 import os
 import sys
@@ -13,6 +15,7 @@ from typing import Literal, NoReturn, Protocol
 
 import pyarrow as pa
 
+from millrace import catalog
 from millrace.errors import InvalidInput, MillraceError, ModelError, NotFound
 from workers import device
 from workers.confinement import confine
@@ -44,7 +47,15 @@ def serve(connection: Connection, settings: ComputeSettings) -> None:
     on = device.resolve(settings.device)
     confine(settings.threads, settings.memory_bytes if on == "cpu" else None)
     pa.set_cpu_count(settings.threads)
+    _warm(settings.engine)
     answer_orders(connection, on, settings)
+
+
+def _warm(engine: str | None) -> None:
+    """Import ahead what the engine needs; what fails here fails again, and is told, at its load."""
+    for name in catalog.engine(engine).imports if engine else ():
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 def answer_orders(connection: Connection, on: str, settings: ComputeSettings) -> None:

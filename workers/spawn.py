@@ -19,6 +19,8 @@ class ComputeSettings:
     threads: int = 1
     memory_bytes: int | None = None
     """Bound of host memory; on a GPU there is none, as its driver maps far more than it uses."""
+    engine: str | None = None
+    """The engine that is likely to be asked for, to be imported while there is no order yet."""
     budget_folder: Path | None = None
     """Where learned batch sizes are kept between processes; nowhere if none."""
 

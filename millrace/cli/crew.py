@@ -15,8 +15,9 @@ import psutil
 from millrace.db.session import Database
 from millrace.errors import Unavailable
 from millrace.lifecycle import chunks
+from millrace.lifecycle.queries import JobView
 from millrace.settings import Settings
-from millrace.types import JobId, WorkerId
+from millrace.types import WorkerId
 
 _QUICK_DEATHS = 5
 _QUICK_SECONDS = 10.0
@@ -26,12 +27,12 @@ _STOP_SECONDS = 10.0
 class Crew:
     """``with Crew(…) as crew:`` keeps `size` workers at work on one job until the block ends."""
 
-    def __init__(self, size: int, job_id: JobId, settings: Settings, database: Database) -> None:
+    def __init__(self, size: int, job: JobView, settings: Settings, database: Database) -> None:
         self._size = size
-        self._job_id = job_id
+        self._job = job
         self._settings = settings
         self._database = database
-        self._log = settings.state / "logs" / f"{job_id}.log"
+        self._log = settings.state / "logs" / f"{job.id}.log"
         self._members: dict[WorkerId, subprocess.Popen[bytes]] = {}
         self._started = 0
         self._deaths: list[float] = []
@@ -93,10 +94,11 @@ class Crew:
     def _hire(self) -> None:
         self._started += 1
         worker = WorkerId(f"local-{os.getpid()}-{self._started}")
-        command = [sys.executable, "-P", "-m", "workers", "--id", worker, "--job", self._job_id]
+        command = [sys.executable, "-P", "-m", "workers", "--id", worker, "--job", self._job.id]
+        command += ["--engine", self._job.spec.model.engine, "--parent", str(os.getpid())]
         with self._log.open("ab") as log:
             self._members[worker] = subprocess.Popen(
-                [*command, "--parent", str(os.getpid())],
+                command,
                 env=_environment(self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

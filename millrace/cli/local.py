@@ -93,7 +93,7 @@ def _work(database: Database, job: JobView, settings: Settings, size: int, view:
     _plan(database, job.id, size)
     with _interruptible() as stop, embedded_broker() as url:
         equipped = settings.model_copy(update={"broker_url": url})
-        with Crew(_needed(database, job.id, size), job.id, equipped, database) as crew:
+        with Crew(_needed(database, job.id, size), job, equipped, database) as crew:
             _loop(database, job.id, equipped, size, crew, view, stop)
             if not stop.is_set():
                 crew.dismiss()
