@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from millrace.errors import ModelError
+from workers.engines.no_pickle import no_pickle
 from workers.engines.user_code import describe, load_class
 
 _PICKLES = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib"})
@@ -56,7 +57,8 @@ def load_model(
 def _load_program(file: Path, device: str) -> LoadedModel:
     import torch
 
-    program = torch.export.load(file)
+    with no_pickle(file.name):
+        program = torch.export.load(file)
     names = program.graph_signature.user_inputs
     if len(names) != 1:
         raise ModelError(
