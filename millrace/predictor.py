@@ -72,5 +72,5 @@ class Predictor(ABC):
 
         A dict gives columns by name; a single array or list becomes the column ``prediction``. An
         array of shape (rows, width) becomes a list of `width` numbers per row. Return the same
-        names and dtypes each time: the first batch decides the types of the output.
+        names and dtypes each time: a Parquet output has one type for all rows of a column.
         """

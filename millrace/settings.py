@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from millrace.errors import UsageError
 
 Seconds = Annotated[float, Field(gt=0)]
+
+_DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", re.ASCII)
+_DEVICES = "auto, cpu, mps, cuda, cuda:N, xpu, xpu:N"
+
+
+def _known_device(name: str) -> str:
+    if not _DEVICE.fullmatch(name):
+        told = {"name": name, "devices": _DEVICES}
+        raise PydanticCustomError("device", "'{name}' is none of {devices}", told)
+    return name
 
 
 class Settings(BaseSettings):
@@ -38,7 +50,7 @@ class Settings(BaseSettings):
     """How often an idle worker looks in the database for work that nobody rang for."""
     re_ring_seconds: Seconds = 30.0
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")] = "auto"
+    device: Annotated[str, AfterValidator(_known_device)] = "auto"
     threads: Annotated[int, Field(ge=1)] = 1
     memory_bytes: Annotated[int, Field(ge=64 << 20)] | None = None
     """What one compute process may allocate on the host; no limit where empty."""
@@ -54,7 +66,13 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             faults = "; ".join(
-                f"MILLRACE_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
+                f"{_origin(str(fault['loc'][0]), overrides)}: {fault['msg']}"
                 for fault in error.errors()
             )
             raise UsageError("SETTING_INVALID", f"unusable settings: {faults}") from None
+
+
+def _origin(name: str, overrides: dict[str, Any]) -> str:
+    """What somebody set it by: an option of the command line, or the environment."""
+    variable = f"MILLRACE_{name.upper()}"
+    return f"--{name} ({variable})" if name in overrides else variable

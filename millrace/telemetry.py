@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure_logging(level: str = "INFO") -> None:
@@ -15,7 +17,11 @@ def configure_logging(level: str = "INFO") -> None:
 
 
 def fields(**values: object) -> str:
-    """``a=1 b=x`` with line breaks escaped, so that a value cannot forge a record."""
+    """``a=1 b=x`` with control characters escaped, so that a value cannot forge a record."""
     return " ".join(
-        f"{name}={str(value).encode('unicode_escape').decode()}" for name, value in values.items()
+        f"{name}={_CONTROL.sub(_escaped, str(value))}" for name, value in values.items()
     )
+
+
+def _escaped(sign: re.Match[str]) -> str:
+    return sign[0].encode("unicode_escape").decode()

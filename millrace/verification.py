@@ -43,7 +43,7 @@ def verify(output: str) -> Verdict:
     store = storage.for_uri(output)
     manifest = _manifest(store, output)
     faults = [*_inconsistent(manifest), *_damaged(store, output, manifest)]
-    notes: list[str] = []
+    notes = list(_uneven_columns(manifest))
     if not faults:
         faults += _miscounted(store, output, manifest)
     if not faults:
@@ -52,6 +52,18 @@ def verify(output: str) -> Verdict:
         except (NotFound, InvalidInput) as error:
             notes.append(f"the input was not compared: {error.message}")
     return Verdict(manifest, tuple(faults[:_MAX_FAULTS]), tuple(notes))
+
+
+def _uneven_columns(manifest: Manifest) -> Iterator[str]:
+    """Result columns that have other types in some parts, as a careless predictor gives them."""
+    kinds: dict[str, set[str]] = {}
+    for each in manifest.computed_by:
+        columns = each.get("columns")
+        for name, kind in columns.items() if isinstance(columns, dict) else ():
+            kinds.setdefault(name, set()).add(str(kind))
+    for name, found in sorted(kinds.items()):
+        if len(found - {"null"}) > 1:
+            yield f"column {name!r} is {' in some parts, '.join(sorted(found))} in others"
 
 
 def _manifest(store: Storage, output: str) -> Manifest:

@@ -6,7 +6,7 @@ Planning reads sizes, footers and a small sample, never the data, so a terabyte 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ from millrace.storage.base import Storage, StoredObject
 from millrace.storage.uri import basename
 from millrace.telemetry import fields
 from millrace.types import Input, JobState, PlannedChunk
+from scheduler.columns import common_schema
 from scheduler.splitter import cut
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Plan:
 def plan_of(spec: JobSpec, *, slots: int) -> Plan:
     """Plan without touching the database; `InvalidInput` says what is wrong with the input."""
     surveyed = survey(spec)
-    schema = surveyed[0][1].schema
+    schema = common_schema(surveyed)
     check_columns(spec, schema)
     chunks = cut(
         surveyed,
@@ -120,7 +121,6 @@ def survey(spec: JobSpec) -> list[tuple[Input, Layout]]:
         )
         surveyed.append((each, layout))
         base += layout.extent
-    _check_same_columns(surveyed)
     return surveyed
 
 
@@ -168,15 +168,3 @@ def _inspect(store: Storage, found: StoredObject, spec: JobSpec) -> tuple[str, L
         return name, form.inspect(source, basename(found.uri))
     finally:
         source.close()
-
-
-def _check_same_columns(surveyed: Sequence[tuple[Input, Layout]]) -> None:
-    first, layout = surveyed[0]
-    for other, its in surveyed[1:]:
-        if its.schema.names != layout.schema.names:
-            raise InvalidInput(
-                "SCHEMA_MISMATCH",
-                f"{other.uri} has the columns {', '.join(its.schema.names)}, "
-                f"but {first.uri} has {', '.join(layout.schema.names)}",
-                "give files of one kind to one job",
-            )

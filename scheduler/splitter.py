@@ -20,7 +20,7 @@ from millrace.types import Input, PlannedChunk, Span
 MAX_CHUNKS = 100_000
 
 _FLOOR = 1 / 8
-_MUCH_LARGER = 2
+_MUCH_LARGER = 4
 _ROUNDING = 1e-9
 
 
@@ -104,7 +104,7 @@ def _pieces(file: _File, loads: float, left: float, slots: int) -> Iterator[Plan
 def _end(borders: Sequence[int], start: int, length: int, extent: int) -> int:
     """Where a piece of about `length` positions from `start` had best end.
 
-    At a border where one is near; inside a row group only if that is more than twice as long.
+    At a border where one is near; inside a row group only if that is more than four times as long.
     """
     if not borders or start + length >= extent:
         return min(start + length, extent)

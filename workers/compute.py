@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 import sys
+from functools import partial
 from typing import Literal, NoReturn, Protocol
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from workers.engine_cache import EngineCache
 from workers.engines.base import Limits
 from workers.order import MAX_MESSAGE_BYTES, Finished, Progress, Stopped, WorkOrder
 from workers.pipeline import run_order
+from workers.result_types import PinnedTypes
 from workers.spawn import ComputeSettings
 
 log = logging.getLogger(__name__)
@@ -63,22 +65,24 @@ def answer_orders(connection: Connection, on: str, settings: ComputeSettings) ->
     engines = EngineCache(
         on, Limits(settings.memory_bytes, settings.threads), settings.budget_folder
     )
+    types = PinnedTypes()
     try:
         while True:
             order = WorkOrder.model_validate_json(connection.recv_bytes(MAX_MESSAGE_BYTES))
-            _send(connection, _carry_out(order, engines, connection))
+            _send(connection, _carry_out(order, engines, types, connection))
             engines.remember()
     except (EOFError, HungUp):
         engines.close()
 
 
 def _carry_out(
-    order: WorkOrder, engines: EngineCache, connection: Connection
+    order: WorkOrder, engines: EngineCache, types: PinnedTypes, connection: Connection
 ) -> Finished | Stopped:
     try:
         engine, loaded = engines.get(order.spec)
         _send(connection, Progress(rows=0))
-        return run_order(order, engine, loaded, lambda progress: _send(connection, progress))
+        report = partial(_send, connection)
+        return run_order(order, engine, loaded, report, types)
     except device.DeviceLost as error:
         _abandon(error)
     except HungUp:

@@ -1,4 +1,4 @@
-"""How the compute child sets itself up: alone, mortal, bounded, offline."""
+"""How the compute child sets itself up: alone, mortal, bounded, offline, without secrets."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def confine(threads: int, memory_bytes: int | None) -> None:
     if memory_bytes is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     _set_environment(threads)
+    _forget_settings()
     _print_to_stderr()
 
 
@@ -41,6 +42,12 @@ def _set_environment(threads: int) -> None:
         MKL_NUM_THREADS=str(threads),
         OPENBLAS_NUM_THREADS=str(threads),
     )
+
+
+def _forget_settings() -> None:
+    """Nothing here needs them, and user code has no business with the database's address."""
+    for name in [name for name in os.environ if name.startswith("MILLRACE_")]:
+        del os.environ[name]
 
 
 def _print_to_stderr() -> None:

@@ -48,7 +48,9 @@ class PartWriter:
         self._stack.close()
 
     def write(self, results: pa.RecordBatch | None, errors: Sequence[dict[str, Json]]) -> None:
-        """Append the outcome of one window; all `results` have one schema."""
+        """Append the outcome of one window; all `results` have the same columns, and the same
+        types where the format is `typed`.
+        """
         if results is not None and results.num_rows:
             if self._rows is None:
                 self._rows = self._form.writer(self._spool("parts"), results.schema)

@@ -12,6 +12,7 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
+from pydantic import JsonValue
 
 from millrace import datasets, storage
 from millrace.datasets.base import Rows, WritableFormat
@@ -27,13 +28,16 @@ from workers.part_writer import PartWriter
 from workers.progress import ProgressWatcher, Report
 from workers.projection import Projection, project
 from workers.restore import Outcomes, restored, single
+from workers.result_types import PinnedTypes, refuse_change
 from workers.window import Stretch, Window, windows
 
 _DEPTH = 2
 
 
-def run_order(order: WorkOrder, engine: Engine, loaded: Loaded, report: Report) -> Finished:
-    """Compute the chunk and make its parts durable.
+def run_order(
+    order: WorkOrder, engine: Engine, loaded: Loaded, report: Report, types: PinnedTypes
+) -> Finished:
+    """Compute the chunk and make its parts durable; `types` are those of earlier parts.
 
     Raises `InvalidInput` for what no attempt can mend, `ModelError` for the engine's fault,
     `Unavailable` or `OSError` for the surroundings'.
@@ -44,7 +48,7 @@ def run_order(order: WorkOrder, engine: Engine, loaded: Loaded, report: Report) 
     projection = project(schema, order.spec, used, formats, engine.traits.passthrough)
     if loaded.columns is not None:
         projection.results(loaded.columns)
-    return _Run(order, engine, projection, loaded, report).finish()
+    return _Run(order, engine, projection, loaded, report, types).finish()
 
 
 class _Run:
@@ -55,6 +59,7 @@ class _Run:
         projection: Projection,
         loaded: Loaded,
         report: Report,
+        types: PinnedTypes,
     ) -> None:
         self._order = order
         self._engine = engine
@@ -62,6 +67,7 @@ class _Run:
         self._info = loaded
         self._report = report
         self._read: dict[int, int] = {source.index: 0 for source in order.inputs}
+        self._types = types
         self._schema: pa.Schema | None = None
         self._key = order.spec.key
         self._form = cast(WritableFormat, datasets.for_name(order.spec.output_format))
@@ -86,7 +92,7 @@ class _Run:
             rows_err=parts.rows_err,
             part=part,
             error_part=error_part,
-            fingerprint=dict(self._info.fingerprint),
+            fingerprint=dict(self._info.fingerprint) | self._columns(),
             input_rows=tuple(self._read[source.index] for source in order.inputs),
         )
 
@@ -147,9 +153,18 @@ class _Run:
         errors = error_records(outcome.window, outcome.refused, self._projection.used, self._key)
         parts.write(joined, errors)
 
+    def _columns(self) -> dict[str, JsonValue]:
+        """The types in the part, where its file declares them."""
+        if self._schema is None or not self._form.typed:
+            return {}
+        return {"columns": {field.name: str(field.type) for field in self._schema}}
+
     def _joined(self, outcome: Outcomes, model: pa.Table) -> pa.RecordBatch:
-        if self._schema is None:
-            self._schema = self._projection.results(self._info.columns or model.schema)
+        schema = self._projection.results(self._info.columns or model.schema)
+        if self._form.typed:
+            schema = self._types.pinned(self._order.job_id, schema)
+            refuse_change(self._schema or schema, schema)
+        self._schema = schema
         carried = outcome.window.batch.select(list(self._projection.carried))
         if len(outcome.row) < carried.num_rows:
             carried = carried.take(pa.array(outcome.row))
@@ -157,9 +172,9 @@ class _Run:
             carried.column(field.name)
             if field.name in self._projection.carried
             else single(model.column(field.name), field.type)
-            for field in self._schema
+            for field in schema
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _next_row(rows: Rows, otherwise: int) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from millrace.errors import ModelError
 from workers.engines.base import Predicted, Refused
+from workers.result_types import fitted, united
 from workers.window import Window
 
 
@@ -29,7 +30,10 @@ class Outcomes:
 def restored(
     window: Window, predicted: Sequence[Predicted], refused: Sequence[Refused]
 ) -> Outcomes:
-    """Sort outcomes by row; `ModelError` unless each row of the window has exactly one."""
+    """Sort outcomes by row; `ModelError` unless each row of the window has exactly one.
+
+    `InvalidInput` where the results of different batches make no common columns.
+    """
     row = np.concatenate([np.empty(0, np.int64), *(each.row for each in predicted)])
     answered = np.sort(np.append(row, np.array([each.row for each in refused], dtype=np.int64)))
     if not np.array_equal(answered, np.arange(window.batch.num_rows)):
@@ -41,7 +45,7 @@ def restored(
     sorted_refused = tuple(sorted(refused, key=lambda each: each.row))
     if not predicted:
         return Outcomes(window, row, None, sorted_refused)
-    columns = pa.Table.from_batches([each.columns for each in predicted])
+    columns = united([each.columns for each in predicted])
     order = np.argsort(row, kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
         columns = columns.combine_chunks().take(pa.array(order))
@@ -53,4 +57,4 @@ def single(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = whole.chunk(0)
-    return whole if whole.type == kind else whole.cast(kind)
+    return whole if whole.type == kind else fitted(whole, kind)

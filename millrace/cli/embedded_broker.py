@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,9 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from millrace import lifeline
 
 _START_SECONDS = 10.0
+_SOCKET = "broker.sock"
+_FOLDER = re.compile(r"millrace-(?P<pid>\d{1,9})-\w+", re.ASCII)
 
 
 @contextmanager
@@ -27,9 +33,11 @@ def embedded_broker() -> Iterator[str]:
     if program is None:
         yield ""
         return
+    _sweep()
     # a socket's path may have 107 bytes only, so it cannot stand in the state folder
-    with tempfile.TemporaryDirectory(prefix="millrace-", ignore_cleanup_errors=True) as folder:
-        address = Path(folder, "broker.sock")
+    prefix = f"millrace-{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        address = Path(folder, _SOCKET)
         server = _start(program, address)
         try:
             yield f"redis+socket://{address}" if _answers(server, address) else ""
@@ -73,11 +81,33 @@ def _start(program: str, address: Path) -> subprocess.Popen[bytes]:
 def _answers(server: subprocess.Popen[bytes], address: Path) -> bool:
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until and server.poll() is None:
-        with socket.socket(socket.AF_UNIX) as client:
-            try:
-                client.connect(str(address))
-            except OSError:
-                time.sleep(0.005)
-                continue
+        if _connects(address):
             return True
+        time.sleep(0.005)
     return False
+
+
+def _connects(address: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(address))
+        except OSError:
+            return False
+    return True
+
+
+def _sweep() -> None:
+    """Remove the folders that killed runs of this user have left behind."""
+    for folder in Path(tempfile.gettempdir()).glob("millrace-*"):
+        name = _FOLDER.fullmatch(folder.name)
+        if name and not psutil.pid_exists(int(name["pid"])) and _is_abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Ours, and nobody answers: a run in another container may have a process id unknown here."""
+    try:
+        owner = folder.lstat().st_uid
+    except OSError:
+        return False
+    return owner == os.getuid() and not _connects(folder / _SOCKET)

@@ -68,9 +68,9 @@ def run(
         return EXIT_CODES[JobState(summary["state"])]
 
 
-def preview(spec: JobSpec, *, as_json: bool) -> int:
+def preview(spec: JobSpec, *, workers: int | None, as_json: bool) -> int:
     """Show what the job would be cut into; `InvalidInput` says why it cannot be."""
-    plan = plan_of(spec, slots=_cores())
+    plan = plan_of(spec, slots=workers or _cores())
     summary: dict[str, Any] = {
         "inputs": len(plan.inputs),
         "bytes": sum(each.size for each in plan.inputs),
@@ -81,8 +81,13 @@ def preview(spec: JobSpec, *, as_json: bool) -> int:
     }
     if as_json:
         show_json(summary)
-    else:
-        say("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in summary.items()))
+        return 0
+    summary["columns"] = ", ".join(f"{name} {kind}" for name, kind in summary["columns"].items())
+    summary["notes"] = "; ".join(plan.notes)
+    for name, value in summary.items():
+        if value != "":
+            shown = f"{value:,}" if isinstance(value, int) else readable(value)
+            say(f"{name.replace('_', ' '):10} {shown}")
     return 0
 
 

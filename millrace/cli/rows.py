@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import takewhile
 
 import pyarrow as pa
@@ -16,9 +17,11 @@ from millrace.errors import NotFound
 from millrace.lifecycle import queries
 from millrace.lifecycle.queries import JobView, SettledChunk
 from millrace.manifest import MANIFEST, Manifest
+from millrace.storage.base import InputStream
 from millrace.types import JobId, JobState
 
 _FAR = 1 << 62
+_BLOCK = 1 << 20
 
 
 def result_lines(database: Database, job_id: str) -> Iterator[bytes]:
@@ -30,13 +33,17 @@ def result_lines(database: Database, job_id: str) -> Iterator[bytes]:
 
 
 def error_records(database: Database, job_id: str) -> Iterator[bytes]:
-    """The error records, as far as row numbers are known: up to the first chunk still at work."""
+    """The error records, as far as row numbers are known: up to the first chunk still at work.
+
+    As bytes to be written one behind the other; a piece may hold many records, or part of one.
+    """
     job = _job(database, job_id)
     store = storage.for_uri(job.spec.output)
     if job.state in (JobState.SUCCEEDED, JobState.PARTIAL):
         manifest = Manifest.from_bytes(store.read(f"{job.spec.output}/{MANIFEST}"))
         for entry in manifest.errors:
-            yield store.read(f"{job.spec.output}/{entry.path}")
+            with closing(_opened(job, entry.path)) as source:
+                yield from _blocks(source)
         return
     with database.read() as connection:
         inputs = queries.inputs(connection, job.id)
@@ -69,18 +76,22 @@ def _unbroken(settled: tuple[SettledChunk, ...]) -> tuple[SettledChunk, ...]:
 
 
 def _lines(job: JobView, path: str) -> Iterator[bytes]:
-    store = storage.for_uri(job.spec.output)
-    uri = f"{job.spec.output}/{path}"
-    source = store.open(store.info(uri))
     form = job.spec.output_format
-    try:
+    with closing(_opened(job, path)) as source:
         if form == "jsonl":
-            for offset in range(0, source.size, 1 << 20):
-                yield source.read_at(offset, 1 << 20)
+            yield from _blocks(source)
             return
         reader = datasets.for_name(form, multiline=True)
-        schema: pa.Schema = reader.inspect(source, uri).schema
+        schema: pa.Schema = reader.inspect(source, path).schema
         for rows in reader.read(source, 0, _FAR, schema):
             yield json_lines(rows.batch)
-    finally:
-        source.close()
+
+
+def _opened(job: JobView, path: str) -> InputStream:
+    store = storage.for_uri(job.spec.output)
+    return store.open(store.info(f"{job.spec.output}/{path}"))
+
+
+def _blocks(source: InputStream) -> Iterator[bytes]:
+    for offset in range(0, source.size, _BLOCK):
+        yield source.read_at(offset, _BLOCK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,7 +68,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes. [default: one per core]", min=1)
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, mps.")] = "auto",
+    device: Annotated[
+        str, typer.Option(envvar="MILLRACE_DEVICE", help="auto, cpu, mps, cuda, cuda:N.")
+    ] = "auto",
     state: Annotated[
         Path | None, typer.Option(envvar="MILLRACE_STATE", help="Folder of the job database.")
     ] = None,
@@ -102,7 +105,7 @@ def run(
         deadline_seconds=_seconds(deadline),
     )
     if dry_run:
-        return local.preview(spec, as_json=as_json)
+        return local.preview(spec, workers=workers, as_json=as_json)
     return local.run(spec, workers=workers, device=device, state=state, as_json=as_json)
 
 
@@ -127,10 +130,17 @@ def _spec(**asked: Any) -> Any:
         return JobSpec(**asked)
     except ValidationError as error:
         fault = error.errors()[0]
-        option = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else "the options"
-        raise UsageError("OPTION_INVALID", f"{option}: {fault['msg']}") from None
+        raise UsageError("OPTION_INVALID", f"{_option(fault['loc'])}: {fault['msg']}") from None
     except ValueError as error:
         raise UsageError("OPTION_INVALID", f"--error-threshold: {error}") from None
+
+
+def _option(place: tuple[int | str, ...]) -> str:
+    """What somebody typed to fill this place of the spec."""
+    if not place:
+        return "the options"
+    name = {"deadline_seconds": "deadline", "options": "option"}.get(str(place[0]), str(place[0]))
+    return "--" + name.replace("_", "-")
 
 
 def _same_family(input_format: str | None) -> str:
@@ -160,10 +170,12 @@ def _seconds(text: str | None) -> float | None:
         return None
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     number, unit = text[:-1], text[-1:]
-    if unit not in units or not number.replace(".", "", 1).isdecimal():
+    valid = unit in units and number.replace(".", "", 1).isdecimal()
+    seconds = float(number) * units[unit] if valid else 0.0
+    if not 0 < seconds < inf:
         raise UsageError(
             "OPTION_INVALID",
-            f"--deadline {text!r} is not a duration",
+            f"--deadline {text!r} is not a duration greater than 0",
             "for example 90s, 45m or 12h",
         )
-    return float(number) * units[unit]
+    return seconds

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from millrace.cli.console import readable
 from millrace.cli.progress import duration
 from millrace.db.session import Database
 from millrace.errors import NotFound
-from millrace.lifecycle import queries
-from millrace.types import JobId, JobState
+from millrace.lifecycle import events, queries
+from millrace.lifecycle.events import Event
+from millrace.lifecycle.transitions import CHUNK_SETTLED, CLAIMABLE
+from millrace.settings import Settings
+from millrace.types import ChunkState, JobId, JobState
 
 EXIT_CODES = {
     JobState.SUCCEEDED: 0,
@@ -32,6 +37,7 @@ def summary_of(database: Database, job_id: str) -> dict[str, Any]:
                 "millrace jobs list shows those there are",
             )
         progress = queries.progress(connection, job.id)
+        setback = events.setback(connection, job.id) if job.state in CLAIMABLE else None
     done = progress.rows_ok + progress.rows_err
     began, ended = job.started_at, job.finished_at
     return {
@@ -39,6 +45,7 @@ def summary_of(database: Database, job_id: str) -> dict[str, Any]:
         "state": job.state.value,
         "reason_code": job.reason_code or None,
         "reason": job.reason or None,
+        "waits_for": setback and _cause(setback),
         "model": f"{job.spec.model.engine}:{job.spec.model.location}",
         "input": job.spec.input,
         "output": job.spec.output,
@@ -61,15 +68,42 @@ def _utc(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def summary_text(summary: dict[str, Any]) -> str:
-    """A few lines: what came out, where it is, what to look at next."""
+def _cause(setback: Event) -> str:
+    """Why a chunk came to nothing, in the words of the verb that put it back."""
+    told = setback.detail or {}
+    if "code" in told:
+        return f"{told['code']}: {told['message']}"
+    return str(told.get("reason") or told.get("detail") or setback.verb)
+
+
+def summary_text(summary: dict[str, Any], state: Path | None = None) -> str:
+    """A few lines: what came out, where it is, what to look at next; `state` is the job's folder.
+
+    The folder is named only where the commands would not look there by themselves.
+    """
     output = readable(summary["output"])
-    lines = [f"{summary['state']}: {summary['rows_ok']:,} of {summary['rows']:,} rows"]
-    if summary["seconds"]:
+    lines = [f"{summary['state']}: {_extent(summary)}"]
+    if summary["seconds"] and summary["rows"]:
         rate = summary["rows"] / summary["seconds"]
         lines[0] += f" in {duration(summary['seconds'])} ({rate:,.0f} rows/s)"
     if summary["rows_ok"]:
         lines.append(f"results: {output}/parts, listed in _MANIFEST.json")
     if summary["rows_err"]:
-        lines.append(f"errors:  {summary['rows_err']:,} rows; millrace jobs errors {summary['id']}")
+        look = f"millrace jobs errors {summary['id']}{_state_option(state)}"
+        lines.append(f"errors:  {summary['rows_err']:,} rows; {look}")
     return "\n".join(lines)
+
+
+def _extent(summary: dict[str, Any]) -> str:
+    """How much was done: in rows, or in blocks where no row is known."""
+    if summary["rows"]:
+        return f"{summary['rows_ok']:,} of {summary['rows']:,} rows"
+    chunks = summary["chunks"]
+    blocks = sum(chunks.values()) - chunks[ChunkState.SPLIT]
+    done = sum(chunks[state] for state in CHUNK_SETTLED)
+    return f"{done:,} of {blocks:,} blocks" if blocks else "before any block was planned"
+
+
+def _state_option(state: Path | None) -> str:
+    usual = Settings.load().state.expanduser().absolute()
+    return "" if state in (None, usual) else f" --state {shlex.quote(str(state))}"

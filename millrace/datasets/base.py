@@ -85,7 +85,7 @@ class Format(Protocol):
 
 
 class RowWriter(Protocol):
-    """Writes record batches of one schema to a local file; `close` finishes and syncs it."""
+    """Writes record batches to a local file; `close` finishes and syncs it."""
 
     def write(self, batch: pa.RecordBatch) -> None: ...
 
@@ -94,5 +94,7 @@ class RowWriter(Protocol):
 
 class WritableFormat(Format, Protocol):
     suffix: str
+    typed: bool
+    """The file declares types: batches have those of the schema, not only its names."""
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter: ...

@@ -37,6 +37,7 @@ class Csv:
     """
 
     suffix = ".csv"
+    typed = False
     delimiter = ","
 
     def __init__(self, multiline: bool = False, max_line: int = MAX_RECORD) -> None:

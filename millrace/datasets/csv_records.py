@@ -31,20 +31,20 @@ def records(
     otherwise `InvalidInput` CSV_QUOTED_NEWLINE where the range holds an odd number of quotes.
     """
     stretches = cut(source, 0, source.size, limit) if multiline else cut(source, start, end, limit)
-    pending = b""
+    pending, near = b"", start
     for position, stretch in stretches:
         position -= len(pending)
         if position >= end:
             return
         content = pending + stretch
         whole = whole_records(content)
-        pending = content[whole:]
+        pending, near = content[whole:], position + whole
         if len(pending) > limit or (len(stretch) > limit and b"\n" not in stretch):
             raise _too_long(position + whole, limit)
         if whole:
             yield from batched(_within(split_records(position, content[:whole]), start, end))
     if pending:
-        raise unclosed_quote() if multiline else _quoted_newline(start, end)
+        raise unclosed_quote() if multiline else _quoted_newline(near)
 
 
 def whole_records(content: bytes) -> int:
@@ -107,9 +107,9 @@ def _too_long(position: int, limit: int) -> InvalidInput:
     )
 
 
-def _quoted_newline(start: int, end: int) -> InvalidInput:
+def _quoted_newline(near: int) -> InvalidInput:
     return InvalidInput(
         "CSV_QUOTED_NEWLINE",
-        f"bytes {start} to {end} hold an odd number of quotes: a quoted field holds a newline",
-        "add --csv-multiline, which reads each file as one block",
+        f"a quote is not closed, or a quoted field holds a newline, near byte {near}",
+        "close the quote, or add --csv-multiline, which reads each file as one block",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,40 +15,36 @@ from millrace.storage.os_errors import translated
 from millrace.storage.sync import sync
 
 _FORMULA = r"^[=+\-@\t\r]"
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
 class CsvWriter:
-    """Strings that a spreadsheet would take for a formula get a ``'`` in front; nested values
-    become JSON texts; NaN and infinities are empty, as null is.
+    """Strings that a spreadsheet would take for a formula, and not for a plain number such as -5,
+    get a ``'`` in front; nested values become JSON texts; NaN and infinities are empty, as null is.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, delimiter: str) -> None:
         self._path = path
-        self._schema = pa.schema(
-            [pa.field(_escape_name(field.name), _written_type(field.type)) for field in schema]
-        )
+        self._delimiter = delimiter
         with translated(path):
             self._sink = pa.OSFile(str(path), "wb")
-            self._writer = arrow_csv.CSVWriter(
-                self._sink, self._schema, write_options=arrow_csv.WriteOptions(delimiter=delimiter)
-            )
+        self._put(
+            [pa.array([], pa.string()) for _ in schema], map(_escape_name, schema.names), True
+        )
 
     def write(self, batch: pa.RecordBatch) -> None:
-        columns = [_written(array) for array in batch.columns]
-        with translated(self._path):
-            self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        self._put([_written(array) for array in batch.columns], batch.schema.names, False)
 
     def close(self) -> None:
         with translated(self._path):
-            self._writer.close()
             self._sink.close()
             sync(self._path)
 
-
-def _written_type(kind: pa.DataType) -> pa.DataType:
-    if pat.is_nested(kind) or pat.is_binary(kind) or pat.is_dictionary(kind):
-        return pa.string()
-    return kind
+    def _put(self, columns: list[pa.Array], names: Iterable[str], header: bool) -> None:
+        batch = pa.RecordBatch.from_arrays(columns, names=list(names))
+        options = arrow_csv.WriteOptions(delimiter=self._delimiter, include_header=header)
+        with translated(self._path):
+            arrow_csv.write_csv(batch, self._sink, options)
 
 
 def _written(array: pa.Array) -> pa.Array:
@@ -64,7 +61,9 @@ def _written(array: pa.Array) -> pa.Array:
 
 
 def _escape(texts: pa.Array) -> pa.Array:
-    dangerous = pc.match_substring_regex(texts, _FORMULA)
+    dangerous = pc.and_not(
+        pc.match_substring_regex(texts, _FORMULA), pc.match_substring_regex(texts, _NUMBER)
+    )
     if not pc.any(dangerous).as_py():
         return texts
     mark = pa.scalar("'", texts.type)

@@ -30,9 +30,9 @@ _BY_PREFERENCE: tuple[tuple[pa.DataType, set[type]], ...] = (
 
 
 def infer(rows: Sequence[dict[str, Any]]) -> pa.Schema:
-    """The columns of sampled rows, in order of appearance: bool, int64, float64, string, lists of
-    numbers as list<double>, and everything else as JSON text; only nulls count as string. A few
-    values of other types make a column mixed, not JSON.
+    """The columns of sampled rows, in order of appearance: bool, int64 (uint64 where it takes
+    that), float64, string, lists of numbers as list<double>, and everything else as JSON text; only
+    nulls count as string. A few values of other types make a column mixed, not JSON.
     """
     values: dict[str, list[Any]] = {}
     for row in rows:
@@ -133,6 +133,9 @@ def _ints(least: int, most: int) -> Callable[[list[Any]], bool]:
     return fits
 
 
+_INT64, _UINT64 = _ints(-(1 << 63), (1 << 63) - 1), _ints(0, (1 << 64) - 1)
+
+
 def _number_lists(values: list[Any]) -> bool:
     if not set(map(type, values)) <= {list, _NONE}:
         return False
@@ -157,4 +160,8 @@ def _field(name: str, values: list[Any]) -> pa.Field:
     lists = [value for value in values if isinstance(value, list)] if members == {list} else []
     if most < kinds.total() * MAJORITY or not _number_lists(lists):
         return json_field(name)
+    if pat.is_integer(kind) and not _INT64(integers := [v for v in values if type(v) is int]):
+        if not _UINT64(integers):
+            return json_field(name)
+        kind = pa.uint64()
     return pa.field(name, kind) if most == kinds.total() else mixed_field(name, kind)

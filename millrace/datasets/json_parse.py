@@ -16,7 +16,7 @@ import orjson
 from millrace.datasets.records import Fault, encoding_fault, excerpt
 
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
-_INT64 = range(-(1 << 63), 1 << 63)
+_INTEGERS = range(-(1 << 63), 1 << 64)
 
 
 class _Refused(ValueError):
@@ -72,8 +72,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def _int64(digits: str) -> int:
-    if len(digits) > 20 or (number := int(digits)) not in _INT64:
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or (number := int(digits)) not in _INTEGERS:
         raise _Refused("JSON_INVALID", f"the integer {digits[:40]} does not fit into 64 bits")
     return number
 
@@ -87,4 +87,6 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_int64, parse_constant=_no_constant)
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_constant=_no_constant
+)

@@ -26,6 +26,7 @@ class JsonLines:
     """
 
     suffix = ".jsonl"
+    typed = False
 
     def __init__(self, max_line: int = MAX_RECORD) -> None:
         self._max_line = max_line
@@ -51,7 +52,7 @@ class JsonLines:
         return number(records, partial(_parse, schema, frozenset(required)), self._max_line)
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter:
-        return JsonLinesWriter(path, schema)
+        return JsonLinesWriter(path)
 
 
 def _parse(schema: pa.Schema, required: frozenset[str], content: list[bytes]) -> Parsed:

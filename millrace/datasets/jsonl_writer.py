@@ -17,14 +17,13 @@ _ROW = OPTIONS | orjson.OPT_APPEND_NEWLINE
 class JsonLinesWriter:
     """Floats print as short as their own width allows: float32 0.1 is ``0.1``."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._schema = schema
         with translated(path):
             self._sink = pa.OSFile(str(path), "wb")
 
     def write(self, batch: pa.RecordBatch) -> None:
-        content = json_lines(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
+        content = json_lines(batch)
         with translated(self._path):
             self._sink.write(content)
 

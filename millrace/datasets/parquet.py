@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -17,6 +18,7 @@ from millrace.datasets.parquet_writer import ParquetWriter
 from millrace.datasets.records import Fault, Parsed, numbered
 from millrace.datasets.sample import empty
 from millrace.datasets.schema import require_columns
+from millrace.errors import InvalidInput
 from millrace.storage.base import InputStream
 
 BATCH_BYTES = 8 << 20
@@ -27,6 +29,7 @@ class Parquet:
     """Positions are rows; a cut is cheapest where a row group starts, and allowed anywhere."""
 
     suffix = ".parquet"
+    typed = True
 
     def inspect(self, source: InputStream, name: str) -> Layout:
         file = open_parquet(source, name)
@@ -36,6 +39,7 @@ class Parquet:
             raise empty(name)
         with decoding(name):
             schema = plain_schema(file.schema_arrow)
+        _refuse_duplicates(schema.names, name)
         borders = tuple(start for start in _starts(footer)[:-1] if start < footer.num_rows)
         return Layout(footer.num_rows, True, borders, footer.num_rows, schema)
 
@@ -60,6 +64,16 @@ class Parquet:
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter:
         return ParquetWriter(path, schema)
+
+
+def _refuse_duplicates(columns: Sequence[str], name: str) -> None:
+    twice = sorted(column for column, count in Counter(columns).items() if count > 1)
+    if twice:
+        raise InvalidInput(
+            "SCHEMA_MISMATCH",
+            f"{name} has more than one column {', '.join(map(repr, twice))}",
+            "give every column a name of its own",
+        )
 
 
 def _batches(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, or_, select
 
 from millrace.db import tables
 from millrace.db.now import db_now
+from millrace.lifecycle.transitions import ChunkVerb
 from millrace.types import JobId, Json, WorkerId
+
+_SETBACKS = (ChunkVerb.CRASH, ChunkVerb.REAP, ChunkVerb.DISOWN, ChunkVerb.REFUSE_MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +75,22 @@ def newest(conn: Connection, job_id: JobId) -> int:
     """The id of the job's last event; 0 for none."""
     last = select(func.max(tables.event.c.id)).where(tables.event.c.job_id == job_id)
     return conn.scalar(last) or 0
+
+
+def setback(conn: Connection, job_id: JobId) -> Event | None:
+    """The last time that a chunk came to nothing, unless one was committed since.
+
+    That is a crash in any form, a refusal of the model, or a fault of the surroundings.
+    """
+    event = tables.event.c
+    telling = or_(
+        event.verb.in_([ChunkVerb.COMMIT, *_SETBACKS]),
+        and_(event.verb == ChunkVerb.RELEASE, event.detail["infra"].as_boolean()),
+    )
+    row = conn.execute(
+        select(tables.event)
+        .where(event.job_id == job_id, telling)
+        .order_by(event.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None or row.verb == ChunkVerb.COMMIT else Event(**row._mapping)

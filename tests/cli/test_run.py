@@ -276,3 +276,35 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(millrace: Millrace, tmp_pat
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["blocks"] >= 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_plans_for_the_workers_that_there_would_be(
+    millrace: Millrace, tmp_path: Path
+) -> None:
+    write(tmp_path / "rows.jsonl")
+    asked = ("run", "--model", "echo", "--input", "rows.jsonl", "--output", "out", "--dry-run")
+
+    few, many = (
+        millrace(*asked, "--chunk-rows", "250", "--workers", count).stdout.splitlines()
+        for count in ("1", "64")
+    )
+
+    blocks_of_few, blocks_of_many = (
+        int(line.removeprefix("blocks"))
+        for lines in (few, many)
+        for line in lines
+        if line.startswith("blocks")
+    )
+    assert blocks_of_few < blocks_of_many
+    assert few[-1] == "columns    id int64, text string, score double"
+
+
+def test_an_expired_job_goes_on_with_another_deadline(millrace: Millrace, tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl")
+    asked = ("run", "--model", "echo", "--input", "rows.jsonl", "--output", "out")
+    assert millrace(*asked, "--deadline", "0.001s").returncode == 10
+
+    ended = millrace(*asked, "--deadline", "1h")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "had expired" in ended.stderr

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -341,6 +344,53 @@ def test_pickles_are_never_opened(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(ModelError, match="pickle") as caught:
         engine.load(str(model), None, "cpu", LIMITS, {})
     assert "safetensors" in caught.value.hint
+    assert not canary.exists()
+
+
+class Canary:
+    """Its pickle makes a file when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def _poisoned(folder: Path, member: str, canary: Path) -> Path:
+    """An exported program in which one member of the archive is a pickle of strange content."""
+    import torch
+
+    sound, poisoned = Path(_program(folder).location), folder / "poisoned.pt2"
+    pickled = io.BytesIO()
+    torch.save({"x": Canary(canary)}, pickled)
+    meta = {"path_name": member, "is_param": False, "use_pickle": True, "tensor_meta": None}
+    opaque = json.dumps({"config": {"x": meta}}).encode()
+    with zipfile.ZipFile(sound) as source, zipfile.ZipFile(poisoned, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith(member):
+                content = pickled.getvalue()
+            if member == "opaque_obj_0" and name.endswith("constants_config.json"):
+                content = opaque
+                target.writestr(
+                    name.rpartition("/")[0] + "/" + member, pickle.dumps(Canary(canary))
+                )
+            if name.endswith("weights_config.json") and member == "weight_0":
+                content = content.replace(b'"use_pickle": false', b'"use_pickle": true')
+            target.writestr(name, content)
+    return poisoned
+
+
+@pytest.mark.parametrize("member", ["sample_inputs/model.pt", "weight_0", "opaque_obj_0"])
+def test_a_pickle_inside_a_program_is_never_run(tmp_path: Path, member: str) -> None:
+    canary = tmp_path / "canary"
+    poisoned = _poisoned(tmp_path, member, canary)
+    engine: Engine = catalog.load(catalog.ENGINES["torch"].path)()
+    with pytest.raises(ModelError) as caught:
+        engine.load(str(poisoned), None, "cpu", LIMITS, {})
+    assert caught.value.code == "MODEL_FORMAT_FORBIDDEN"
+    assert "pickle" in caught.value.message
     assert not canary.exists()
 
 

@@ -135,3 +135,35 @@ def test_repeated_and_reversed_rings_commit_once(
     bell.close()
     for idx in range(8):
         assert [v for v, *_ in history(database, job_id, idx)] == ["claim", "commit"]
+
+
+def test_the_folder_of_a_killed_run_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from millrace.cli.embedded_broker import embedded_broker\n"
+        "with embedded_broker() as url:\n"
+        "    print(url, flush=True)\n"
+        "    input()\n"
+    )
+    with psutil.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as run:
+        assert run.stdout.readline()
+        servers = run.children()
+        run.kill()
+    psutil.wait_procs(servers, timeout=20)
+    [left] = tmp_path.iterdir()
+    lives = tmp_path / f"millrace-{os.getpid()}-lives"
+    other = tmp_path / "millrace-notes"
+    for folder in (lives, other):
+        folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    with embedded_broker():
+        assert not left.exists()
+
+    assert sorted(tmp_path.iterdir()) == sorted([lives, other])

@@ -25,6 +25,7 @@ from millrace.types import Input
 from workers.compute import serve
 from workers.order import FROM_CHILD, MAX_MESSAGE_BYTES, Finished, Progress, Stopped, WorkOrder
 from workers.spawn import ComputeSettings
+from workers.window import MAX_ROWS
 
 
 @dataclass
@@ -278,6 +279,141 @@ def test_output_columns_are_chosen_and_joined(child: Child, tmp_path: Path) -> N
     table = pq.read_table(Path(order.spec.output.removeprefix("file://")) / answer.part.path)
     assert table.to_pylist() == [{"id": "r0", "size": 6}, {"id": "r1", "size": 6}]
     assert table.schema.field("size").type == pa.int64()
+
+
+SCRIPTED = """
+import numpy as np
+from millrace.predictor import Predictor
+
+class Scripted(Predictor):
+    max_rows = 4
+
+    def predict(self, batch):
+        return {"y": [eval(each) for each in batch["v"]]}
+
+class Bare(Predictor):
+    def predict(self, batch):
+        return {"y": "".join(batch["v"])}
+"""
+
+
+def _scripted(folder: Path, values: list[str], kind: str = "Scripted", **changes: Any) -> WorkOrder:
+    """An order that gives `values`, Python expressions, as results."""
+    file = folder / "scripted.py"
+    file.write_text(SCRIPTED)
+    model = ModelRef(engine="python", location=f"{file}:{kind}", sha256=sha256_of(file))
+    rows = _lines([{"v": value} for value in values])
+    return _order(folder / "in", {"a.jsonl": rows}, model=model, options={}, **changes)
+
+
+def _table(order: WorkOrder, answer: Finished) -> pa.Table:
+    assert answer.part is not None
+    return pq.read_table(Path(order.spec.output.removeprefix("file://")) / answer.part.path)
+
+
+MIXED = [*["None"] * 5, *["1"] * 60, "0.5", *["2"] * 20]
+
+
+@pytest.mark.parametrize("output_format", ["jsonl", "csv", "parquet"])
+def test_integers_and_floats_of_one_window_become_floats(
+    mortal: Child, tmp_path: Path, output_format: str
+) -> None:
+    order = _scripted(tmp_path, MIXED, output_format=output_format)
+    answer = mortal.finished(order)
+    assert (answer.rows_ok, answer.rows_err) == (len(MIXED), 0)
+    if output_format == "parquet":
+        column = _table(order, answer).column("y")
+        assert column.to_pylist() == [eval(each) for each in MIXED]
+        assert column.type == pa.float64()
+        assert answer.fingerprint["columns"] == {"y": "double"}
+    else:
+        assert "columns" not in answer.fingerprint
+
+
+@pytest.mark.parametrize("output_format", ["jsonl", "csv"])
+@pytest.mark.parametrize("late", ["0.5", "[1, 2]", "None"])
+def test_types_may_change_between_windows_of_a_text_file(
+    mortal: Child, tmp_path: Path, output_format: str, late: str
+) -> None:
+    early = "[0.5]" if late.startswith("[") else "1"
+    values = [*[early] * MAX_ROWS, late]
+    order = _scripted(tmp_path, values, output_format=output_format)
+    answer = mortal.finished(order)
+    assert (answer.rows_ok, answer.rows_err) == (len(values), 0)
+    assert answer.part is not None
+    path = Path(order.spec.output.removeprefix("file://")) / answer.part.path
+    last = path.read_text().splitlines()[-1]
+    text = "" if late == "None" else late.replace(" ", "")
+    written = json.dumps({"y": eval(late)}, separators=(",", ":"))
+    assert last in ((text, f'"{text}"') if output_format == "csv" else (written,))
+
+
+@pytest.mark.parametrize(("early", "late"), [("1", "0.5"), ("None", "1"), ("0.5", str(2**53 + 1))])
+def test_a_parquet_part_has_one_type_or_none(
+    mortal: Child, tmp_path: Path, early: str, late: str
+) -> None:
+    order = _scripted(tmp_path, [*[early] * MAX_ROWS, late], output_format="parquet")
+    stopped = mortal.stopped(order)
+    assert (stopped.reason, stopped.code) == ("permanent", "COLUMN_TYPE")
+    assert "np.array(x, dtype=float)" in stopped.hint
+    assert [path for path in (tmp_path / "in" / "out").rglob("*") if path.is_file()] == []
+
+
+def test_the_parts_of_a_job_have_the_types_of_its_first(mortal: Child, tmp_path: Path) -> None:
+    def chunk(value: str, job_id: str) -> WorkOrder:
+        order = _scripted(tmp_path, [value], output_format="parquet")
+        stem = f"{job_id}-{value}"
+        return order.model_copy(update={"job_id": job_id, "part_stem": stem})
+
+    mortal.finished(chunk("None", "floats"))
+    for value in ("0.5", "1"):
+        answer = mortal.finished(chunk(value, "floats"))
+    assert answer.fingerprint["columns"] == {"y": "double"}
+    answer = mortal.finished(chunk("1", "integers"))
+    assert answer.fingerprint["columns"] == {"y": "int64"}
+    stopped = mortal.stopped(chunk("0.5", "integers"))
+    assert (stopped.reason, stopped.code) == ("permanent", "COLUMN_TYPE")
+    assert "'y' were int64 and are now double" in stopped.message
+
+
+def test_text_among_numbers_is_the_rows_fault(mortal: Child, tmp_path: Path) -> None:
+    order = _scripted(tmp_path, [*["1"] * 20, "'none'", *["2"] * 20])
+    answer = mortal.finished(order)
+    assert answer.rows_ok == 40
+    (error,) = _errors(order, answer)
+    assert (error["row"], error["code"]) == (20, "WRONG_RESULTS")
+    assert "string for 'y', but int64 before" in error["message"]
+
+
+@pytest.mark.parametrize("value", ["x", "abc"])
+def test_one_text_is_no_column(mortal: Child, tmp_path: Path, value: str) -> None:
+    order = _scripted(tmp_path, [value], "Bare")
+    (error,) = _errors(order, mortal.finished(order))
+    assert error["code"] == "WRONG_RESULTS"
+    assert "a single str" in error["message"]
+
+
+def test_user_code_does_not_see_our_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MILLRACE_DATABASE_URL", "postgresql://user:password@host/db")
+    monkeypatch.setenv("MINE", "yes")
+    child = Child()
+    order = _scripted(tmp_path, ["' '.join(__import__('os').environ)"])
+    (names,) = (row["y"].split() for row in _results(order, child.finished(order)))
+    child.close()
+    assert "MINE" in names
+    assert [name for name in names if name.startswith("MILLRACE")] == []
+
+
+def test_negative_numbers_stay_as_they_are_from_csv_to_csv(child: Child, tmp_path: Path) -> None:
+    lines = "id,n,t\n-5,-1.50,a\n+1.5e3,-0,b\n007,-.5,c\n"
+    changes: dict[str, Any] = {"join": "input", "input_columns": ("t",), "output_format": "csv"}
+    order = _order(tmp_path, {"a.csv": lines}, **changes)
+    answer = child.finished(order)
+    assert answer.part is not None
+    path = Path(order.spec.output.removeprefix("file://")) / answer.part.path
+    assert path.read_text().replace('"', "") == lines
 
 
 def test_rows_of_any_length_come_back_in_input_order(child: Child, tmp_path: Path) -> None:

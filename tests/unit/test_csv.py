@@ -84,6 +84,16 @@ def test_a_cut_inside_quotes_is_refused_with_the_way_out(monkeypatch: pytest.Mon
     with pytest.raises(InvalidInput, match="CSV_QUOTED_NEWLINE") as refusal:
         list(Csv().read(Bytes(content), 0, 8, TEXT))
     assert "--csv-multiline" in refusal.value.hint
+    assert "a quote is not closed, or a quoted field holds a newline" in refusal.value.message
+    assert "near byte 4" in refusal.value.message
+
+
+def test_a_stray_quote_is_found_near_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("millrace.datasets.csv.SAMPLE", 1)
+    before = b"a,b\n" + b'1,"2"\n' * 100
+    content = before + b'3,"4\n' + b'5,"6"\n' * 100
+    with pytest.raises(InvalidInput, match=f"near byte {len(before)}"):
+        read(Csv(), content, schema=TEXT, end=len(content) - 3)
 
 
 def test_a_quoted_newline_in_the_sample_makes_one_block() -> None:
@@ -215,12 +225,18 @@ def test_a_long_field_is_no_problem() -> None:
 
 
 def test_formulas_are_escaped_and_numbers_are_not(tmp_path: Path) -> None:
-    texts = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "fine", 'a "b"']
-    batch = pa.record_batch({"t": texts, "n": list(range(-8, 0)), "v": [[1, 2]] * 8})
+    formulas = ["=1+1", "+1+A1", "-1-A1", "@x", "\tx", "\rx", "-", "-5\n", "-5e", "+.", "-0x1"]
+    plain = ["fine", 'a "b"', "-5", "+1.5e3", "-0", "-.5", "+7.", "-1E-9", None]
+    texts = [*formulas, *plain]
+    count = len(texts)
+    batch = pa.record_batch({"t": texts, "n": list(range(-8, count - 8)), "v": [[1, 2]] * count})
     writer = Csv().writer(tmp_path / "x.csv", batch.schema)
     writer.write(batch)
     writer.close()
     with (tmp_path / "x.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    assert [row[0] for row in rows[1:]] == [f"'{text}" for text in texts[:6]] + texts[6:]
+    assert [row[0] for row in rows[1:]] == [
+        *(f"'{text}" for text in formulas),
+        *(text or "" for text in plain),
+    ]
     assert rows[1][1:] == ["-8", "[1,2]"]

@@ -33,7 +33,8 @@ FORM = JsonLines()
         (b'{"a": -Infinity}', "JSON_INVALID"),
         (b'{"a": 1e400}', "JSON_INVALID"),
         (b'{"a": "\\ud800"}', "JSON_INVALID"),
-        (b'{"a": 9223372036854775808}', "JSON_INVALID"),
+        (b'{"a": 18446744073709551616}', "JSON_INVALID"),
+        (b'{"a": -9223372036854775809}', "JSON_INVALID"),
         (b'{"a": ' + b"1" * 5_000 + b"}", "JSON_INVALID"),
         (b'{"a": ' + b"[" * 100_000 + b"}", "JSON_INVALID"),
         (b'{"a": ' + b"[" * 1_010 + b"]" * 1_010 + b', "b:": 1}', "JSON_INVALID"),
@@ -101,6 +102,27 @@ def test_columns_have_the_type_of_their_values() -> None:
     assert [field.name for field in schema if is_json(field)] == ["o", "m"]
 
 
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ([0, 2**63 - 1, -(2**63)], pa.field("a", pa.int64())),
+        ([1, 2**63], pa.field("a", pa.uint64())),
+        ([None, 2**64 - 1], pa.field("a", pa.uint64())),
+        ([-1, 2**63], json_field("a")),
+        ([0.5, 2**63], pa.field("a", pa.float64())),
+    ],
+)
+def test_integers_beyond_63_bits_are_read_exactly(values: list[object], field: pa.Field) -> None:
+    content = "".join(json.dumps({"a": value}) + "\n" for value in values).encode()
+    schema = FORM.inspect(Bytes(content), "x.jsonl").schema
+    assert schema.equals(pa.schema([field]), check_metadata=True)
+    stretches = read(FORM, content)
+    assert rejects(stretches) == []
+    batch = pa.Table.from_batches([rows.batch for rows in stretches]).combine_chunks()
+    rewritten = json_lines(batch.to_batches()[0]).splitlines()
+    assert [json.loads(line)["a"] for line in rewritten] == values
+
+
 def test_a_schema_survives_as_text() -> None:
     schema = pa.schema([json_field("o"), pa.field("v", pa.list_(pa.float32(), 3))])
     assert decode_schema(encode_schema(schema)).equals(schema, check_metadata=True)
@@ -115,6 +137,7 @@ SCHEMA = pa.schema([("i", pa.int64()), ("f", pa.float64()), ("s", pa.string()), 
         ('{"i": true}', "WRONG_TYPE"),
         ('{"i": 1.0}', "WRONG_TYPE"),
         ('{"i": "1"}', "WRONG_TYPE"),
+        ('{"i": 9223372036854775808}', "WRONG_TYPE"),
         ('{"f": false}', "WRONG_TYPE"),
         ('{"f": "1"}', "WRONG_TYPE"),
         ('{"s": 1}', "WRONG_TYPE"),

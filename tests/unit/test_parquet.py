@@ -175,6 +175,13 @@ def test_too_many_columns_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         FORM.inspect(Bytes(written(pa.table({name: [1] for name in "abcd"}))), "x")
 
 
+def test_columns_of_one_name_are_refused() -> None:
+    table = pa.table([[1], [2], [3]], names=["a", "b", "a"])
+    with pytest.raises(InvalidInput, match="SCHEMA_MISMATCH") as refusal:
+        FORM.inspect(Bytes(written(table)), "x.parquet")
+    assert "x.parquet has more than one column 'a'" in refusal.value.message
+
+
 def test_odd_types_are_read(tmp_path: Path) -> None:
     table = pa.table(
         {

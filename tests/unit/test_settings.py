@@ -59,3 +59,10 @@ def test_the_environment_wins_over_defaults_and_arguments_over_both(
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps", "xpu:0"])
 def test_devices(device: str) -> None:
     assert Settings.load(device=device).device == device
+
+
+def test_a_refused_device_tells_which_there_are() -> None:
+    with pytest.raises(UsageError) as refused:
+        Settings.load(device="gpu")
+    assert "'gpu' is none of auto, cpu, mps, cuda, cuda:N" in refused.value.message
+    assert "--device (MILLRACE_DEVICE)" in refused.value.message

@@ -98,35 +98,26 @@ def from_arrow(column: pa.Array) -> np.ndarray[Any, Any]:
     return objects
 
 
-def to_arrow(values: Any, rows: int, kind: pa.DataType | None = None) -> pa.Array:
+def to_arrow(values: Any, rows: int) -> pa.Array:
     """Results of one column as Arrow: (rows,) numbers or text, (rows, width) fixed-size lists.
 
-    `RowError` where there are not `rows` values; what fits no type (or not `kind`) raises as
-    Arrow raises.
+    `RowError` where there are not `rows` values; what fits no type raises as Arrow raises.
     """
+    if isinstance(values, (str, bytes)):
+        kind = type(values).__name__
+        raise RowError(
+            "WRONG_RESULTS", f"the model gave a single {kind}, not a list or array of one per row"
+        )
     if isinstance(values, np.ndarray) and values.ndim > 1:
-        return _fixed_lists(values, rows, kind)
+        return _fixed_lists(values, rows)
     if len(values) != rows:
         raise RowError(
             "WRONG_RESULTS", f"the model gave {len(values)} results for {rows} rows, not one each"
         )
-    return _cast(pa.array(values), kind)
+    return pa.array(values)
 
 
-def _cast(column: pa.Array, kind: pa.DataType | None) -> pa.Array:
-    """`column` as `kind`, without turning numbers into text or the other way round."""
-    if kind is None:
-        return column.cast(pa.string()) if pa.types.is_null(column.type) else column
-    if (
-        column.type != kind
-        and is_text(kind) != is_text(column.type)
-        and column.null_count < len(column)
-    ):
-        raise RowError("WRONG_RESULTS", f"the model gave {column.type}, but {kind} before")
-    return column if column.type == kind else column.cast(kind)
-
-
-def _fixed_lists(values: np.ndarray[Any, Any], rows: int, kind: pa.DataType | None) -> pa.Array:
+def _fixed_lists(values: np.ndarray[Any, Any], rows: int) -> pa.Array:
     if values.shape[0] != rows:
         raise RowError(
             "WRONG_RESULTS",
@@ -135,4 +126,4 @@ def _fixed_lists(values: np.ndarray[Any, Any], rows: int, kind: pa.DataType | No
     column = pa.array(np.ascontiguousarray(values).reshape(-1))
     for width in reversed(values.shape[1:]):
         column = pa.FixedSizeListArray.from_arrays(column, width)
-    return _cast(column, kind)
+    return column

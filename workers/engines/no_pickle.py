@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,6 +9,10 @@ from typing import Any, Never
 from unittest.mock import patch
 
 from millrace.errors import ModelError
+
+
+class _Refused(Exception):
+    """Something that is more than plain tensors."""
 
 
 @contextmanager
@@ -23,9 +26,9 @@ def no_pickle(name: str) -> Iterator[None]:
 
     weights_only = partial(_load, torch.load)
     try:
-        with patch.object(torch, "load", weights_only), patch.object(pickle, "loads", _refuse):
+        with patch.object(torch, "load", weights_only), patch("pickle.loads", _refuse):
             yield
-    except pickle.UnpicklingError:
+    except _Refused:
         raise ModelError(
             "MODEL_FORMAT_FORBIDDEN",
             f"{name} holds a pickle that could run any code when it is opened",
@@ -34,8 +37,11 @@ def no_pickle(name: str) -> Iterator[None]:
 
 
 def _load(load: Any, file: Any, *arguments: Any, **options: Any) -> Any:
-    return load(file, *arguments, **{**options, "weights_only": True})
+    try:
+        return load(file, *arguments, **{**options, "weights_only": True})
+    except Exception as error:
+        raise _Refused from error
 
 
 def _refuse(*_: object, **__: object) -> Never:
-    raise pickle.UnpicklingError
+    raise _Refused

@@ -20,6 +20,7 @@ from workers.engines.base import Budget, Device, Limits, Loaded, Prepared, Refus
 from workers.engines.batch_engine import BatchEngine
 from workers.engines.columns import chosen, from_arrow, to_arrow
 from workers.engines.user_code import describe, load_class
+from workers.result_types import common
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class PythonEngine(BatchEngine):
                 f"{location} does not load: {describe(error)}",
                 "mend the file; options of the job are keyword arguments of its __init__",
             ) from None
-        self._types: pa.Schema | None = None
+        self._types: dict[str, pa.DataType] = {}
         fingerprint: dict[str, Json] = {
             "engine": "python",
             "model": sha256,
@@ -119,12 +120,10 @@ class PythonEngine(BatchEngine):
         results = self._predictor.predict(batch)
         if not isinstance(results, Mapping):
             results = {"prediction": results}
-        if self._types is None:
-            first = {name: to_arrow(values, rows) for name, values in results.items()}
-            columns = pa.RecordBatch.from_pydict(first)
-            self._types = columns.schema
-            return columns
-        return _as_first(results, rows, self._types)
+        columns = {name: to_arrow(values, rows) for name, values in results.items()}
+        kinds = {name: column.type for name, column in columns.items()}
+        self._types = _widened(self._types, kinds) if self._types else kinds
+        return pa.RecordBatch.from_pydict(columns)
 
 
 def _check_options(kind: type, options: Mapping[str, Json]) -> None:
@@ -139,14 +138,21 @@ def _check_options(kind: type, options: Mapping[str, Json]) -> None:
         ) from None
 
 
-def _as_first(results: Mapping[str, Any], rows: int, schema: pa.Schema) -> pa.RecordBatch:
-    if set(results) != set(schema.names):
+def _widened(
+    before: Mapping[str, pa.DataType], now: Mapping[str, pa.DataType]
+) -> dict[str, pa.DataType]:
+    """Types that take all results so far; `RowError` where text, numbers and such are mixed."""
+    if set(before) != set(now):
         raise RowError(
             "WRONG_RESULTS",
-            f"predict returned the columns {sorted(results)}, but {sorted(schema.names)} before",
+            f"predict returned the columns {sorted(now)}, but {sorted(before)} before",
         )
-    columns = [to_arrow(results[field.name], rows, field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    wider = {name: common(kind, now[name]) for name, kind in before.items()}
+    for name, kind in wider.items():
+        if kind is None:
+            fault = f"the model gave {now[name]} for {name!r}, but {before[name]} before"
+            raise RowError("WRONG_RESULTS", fault)
+    return {name: kind for name, kind in wider.items() if kind is not None}
 
 
 def _checked(prepared: Any, rows: int) -> Columns:
