@@ -8,9 +8,10 @@ A package of somebody else's adds to it through entry points of the same shape, 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from millrace.errors import InvalidInput
 
@@ -31,6 +32,8 @@ class FormatEntry:
     options: frozenset[str] = frozenset()
     """Names of what its constructor takes."""
 
+
+Entry = TypeVar("Entry", EngineEntry, FormatEntry)
 
 ENGINES: dict[str, EngineEntry] = {
     "sentence-transformers": EngineEntry(
@@ -56,27 +59,23 @@ FORMATS: dict[str, FormatEntry] = {
 
 def engine(name: str) -> EngineEntry:
     """The entry of engine `name`; `InvalidInput` names those that there are."""
-    if name in ENGINES:
-        return ENGINES[name]
-    for point in entry_points(group="millrace.engines", name=name):
-        entry = point.load()
-        assert isinstance(entry, EngineEntry), f"{point.value} is not an EngineEntry"
-        return entry
-    raise InvalidInput(
-        "UNKNOWN_ENGINE", f"unknown engine {name!r}", f"use one of: {', '.join(ENGINES)}"
-    )
+    return _entry(name, ENGINES, EngineEntry, "engine")
 
 
 def dataset_format(name: str) -> FormatEntry:
     """The entry of format `name`; `InvalidInput` names those that there are."""
-    if name in FORMATS:
-        return FORMATS[name]
-    for point in entry_points(group="millrace.formats", name=name):
+    return _entry(name, FORMATS, FormatEntry, "format")
+
+
+def _entry(name: str, known: Mapping[str, Entry], shape: type[Entry], kind: str) -> Entry:
+    if name in known:
+        return known[name]
+    for point in entry_points(group=f"millrace.{kind}s", name=name):
         entry = point.load()
-        assert isinstance(entry, FormatEntry), f"{point.value} is not a FormatEntry"
+        assert isinstance(entry, shape), f"{point.value} is not of type {shape.__name__}"
         return entry
     raise InvalidInput(
-        "UNKNOWN_FORMAT", f"unknown format {name!r}", f"use one of: {', '.join(FORMATS)}"
+        f"UNKNOWN_{kind.upper()}", f"unknown {kind} {name!r}", f"use one of: {', '.join(known)}"
     )
 
 

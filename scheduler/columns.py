@@ -55,7 +55,7 @@ def _check_distinct(each: Input, names: Sequence[str]) -> None:
         return
     twice = sorted({name for name in names if names.count(name) > 1})
     raise InvalidInput(
-        "DUPLICATE_COLUMN",
+        "SCHEMA_MISMATCH",
         f"{each.uri} has more than one column {', '.join(map(repr, twice))}",
         "give every column a name of its own",
     )

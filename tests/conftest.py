@@ -20,7 +20,7 @@ pytest_plugins = ["tests.commands"]
 def postgres_server() -> Iterator[postgres.PostgresServer]:
     binary = postgres.binaries()
     if binary is None:
-        pytest.skip("there is no Postgres on this machine: apt install postgresql")
+        pytest.fail("there is no Postgres on this machine: apt install postgresql")
     with postgres.serve(binary) as server:
         yield server
 

@@ -67,4 +67,4 @@ def test_a_parquet_file_with_one_name_twice_is_refused(database: Database, tmp_p
     pq.write_table(pa.Table.from_arrays([ids, ids], names=["id", "id"]), path)
     job_id = stage.submitted(database, tmp_path, input=path.as_uri())
     Planner(database, slots=1, interval=1.0).tick(0.0)
-    assert stage.seen(database, job_id).reason_code == "DUPLICATE_COLUMN"
+    assert stage.seen(database, job_id).reason_code == "SCHEMA_MISMATCH"

@@ -90,4 +90,4 @@ def test_no_column_has_the_name_of_another(at: int) -> None:
     columns[at] = [column("a"), column("a")]
     with pytest.raises(InvalidInput, match="more than one column 'a'") as refusal:
         common_schema(files(*columns, form="parquet"))
-    assert refusal.value.code == "DUPLICATE_COLUMN"
+    assert refusal.value.code == "SCHEMA_MISMATCH"
