@@ -64,7 +64,7 @@ def run(
         if as_json:
             show_json(summary)
         else:
-            say("\n".join(filter(None, (news, summary_text(summary)))))
+            say("\n".join(filter(None, (news, summary_text(summary, settings.state)))))
         return EXIT_CODES[JobState(summary["state"])]
 
 
