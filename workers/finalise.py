@@ -13,8 +13,8 @@ import logging
 from millrace import storage
 from millrace.db.session import Database
 from millrace.error_records import error_records, rows_by_input
-from millrace.errors import Conflict, InvalidInput, MillraceError, NotFound
-from millrace.lifecycle import jobs, queries
+from millrace.errors import Conflict, InvalidInput, LeaseLost, MillraceError, NotFound
+from millrace.lifecycle import chunks, jobs, queries
 from millrace.lifecycle.queries import JobView, SettledChunk
 from millrace.manifest import (
     MANIFEST,
@@ -64,6 +64,9 @@ def publish(database: Database, lease: Lease) -> None:
             "choose another --output; nothing was overwritten",
         )
     store.put_once(f"{job.spec.output}/{SUCCESS}", b"")
+    with database.read() as connection:
+        if chunks.settled(connection, lease) != "leased":
+            raise LeaseLost
     # before the job ends: whoever waits for that may end this process at once
     _sweep(store, job, manifest)
     with database.write() as connection:
