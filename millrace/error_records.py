@@ -14,11 +14,10 @@ from typing import Any
 from millrace.errors import InvalidInput
 from millrace.lifecycle.queries import SettledChunk
 from millrace.spec import JobSpec
-from millrace.storage.base import Storage
+from millrace.storage.base import Storage, blocks
 from millrace.types import Input, Part
 
 _ONE_LINE_A_ROW = frozenset({"jsonl", "text"})
-_BLOCK_BYTES = 1 << 20
 
 
 def error_records(
@@ -100,8 +99,7 @@ def _lines(store: Storage, uri: str, sha256: str) -> Iterator[bytes]:
     stream, digest = store.open(store.info(uri)), hashlib.sha256()
     try:
         rest = b""
-        for offset in range(0, stream.size, _BLOCK_BYTES):
-            block = stream.read_at(offset, _BLOCK_BYTES)
+        for block in blocks(stream):
             digest.update(block)
             *whole, rest = (rest + block).split(b"\n")
             yield from whole

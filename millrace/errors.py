@@ -31,6 +31,11 @@ class MillraceError(Exception):
         return f"{self.message} ({self.code})" + (f" – {self.hint}" if self.hint else "")
 
 
+def explained(message: str, hint: str) -> str:
+    """What is wrong and what to do, for where there is room for one text only."""
+    return f"{message}. {hint}" if hint else message
+
+
 class UsageError(MillraceError):
     exit_code = 2
 

@@ -21,10 +21,9 @@ from millrace.datasets.base import Rows
 from millrace.datasets.schema import json_field
 from millrace.errors import InvalidInput, MillraceError, NotFound
 from millrace.manifest import MANIFEST, Manifest, ManifestErrors, ManifestPart
-from millrace.storage.base import Storage, StoredObject
+from millrace.storage.base import Storage, StoredObject, blocks
 from millrace.types import Join
 
-_BLOCK_BYTES = 1 << 20
 _MAX_FAULTS = 20
 _FAR = 1 << 62
 
@@ -112,8 +111,8 @@ def _damaged(store: Storage, output: str, manifest: Manifest) -> Iterator[str]:
 def _digest(store: Storage, found: StoredObject) -> str:
     digest, stream = hashlib.sha256(), store.open(found)
     try:
-        for offset in range(0, found.size, _BLOCK_BYTES):
-            digest.update(stream.read_at(offset, _BLOCK_BYTES))
+        for block in blocks(stream):
+            digest.update(block)
     finally:
         stream.close()
     return digest.hexdigest()

@@ -14,7 +14,7 @@ import pyarrow as pa
 from millrace import catalog, datasets, storage
 from millrace.datasets.base import Layout
 from millrace.db.session import Database
-from millrace.errors import Conflict, InvalidInput, MillraceError, NotFound, Unavailable
+from millrace.errors import Conflict, InvalidInput, MillraceError, NotFound, Unavailable, explained
 from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
 from millrace.spec import JobSpec
@@ -65,7 +65,7 @@ class Planner:
         if isinstance(error, Conflict) and error.code == "STATE_FORBIDS":
             return
         log.info("plan failed %s", fields(job=job.id, code=error.code))
-        reason = f"{error.message}. {error.hint}" if error.hint else error.message
+        reason = explained(error.message, error.hint)
         with self._database.write() as connection:
             jobs.fail(connection, job.id, error.code, reason)
 

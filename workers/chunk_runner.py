@@ -14,7 +14,7 @@ import threading
 
 from millrace.clock import Clock
 from millrace.db.session import Database
-from millrace.errors import LeaseLost, MillraceError, Unavailable
+from millrace.errors import LeaseLost, MillraceError, Unavailable, explained
 from millrace.lifecycle import chunks, jobs, queries, retry
 from millrace.settings import Settings
 from millrace.telemetry import fields
@@ -106,7 +106,7 @@ class ChunkRunner:
                 # where it is the database that is away, this fails too, and the lease runs out
                 self._release(lease, infra=True, reason=str(error))
             except MillraceError as error:
-                self._fail_job(lease, error.code, f"{error.message}. {error.hint}".rstrip(". "))
+                self._fail_job(lease, error.code, explained(error.message, error.hint))
             except Exception:
                 log.exception("attempt failed %s", fields(job=lease.job_id, chunk=lease.idx))
                 self._release(lease, infra=True, reason="an internal error; see the worker's log")
@@ -127,7 +127,7 @@ class ChunkRunner:
             case Stopped(reason="model"):
                 self._refuse_model(lease, answer)
             case Stopped():
-                message = f"{answer.message}. {answer.hint}" if answer.hint else answer.message
+                message = explained(answer.message, answer.hint)
                 self._fail_job(lease, answer.code, message)
             case Crashed(loaded=False):
                 self._crash_at_load(lease, answer)
@@ -153,7 +153,7 @@ class ChunkRunner:
             chunks.release(connection, lease, infra=infra, delay=delay, reason=reason)
 
     def _refuse_model(self, lease: Lease, answer: Stopped) -> None:
-        message = f"{answer.message}. {answer.hint}" if answer.hint else answer.message
+        message = explained(answer.message, answer.hint)
         with self._database.write() as connection:
             chunks.refuse_model(connection, lease, answer.code, message)
 

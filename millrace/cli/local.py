@@ -114,8 +114,7 @@ def _needed(database: Database, job_id: JobId, size: int) -> int:
 
 def _plan(database: Database, job_id: JobId, slots: int) -> None:
     with database.read() as connection:
-        job = queries.job(connection, job_id)
-    assert job is not None, "the job was just received"
+        job = queries.known_job(connection, job_id)
     if job.state is not JobState.VALIDATING:
         return
     try:

@@ -13,15 +13,13 @@ from millrace import datasets, storage
 from millrace.datasets.jsonl_writer import json_lines
 from millrace.db.session import Database
 from millrace.error_records import error_records as final_records
-from millrace.errors import NotFound
 from millrace.lifecycle import queries
 from millrace.lifecycle.queries import JobView, SettledChunk
 from millrace.manifest import MANIFEST, Manifest
-from millrace.storage.base import InputStream
+from millrace.storage.base import InputStream, blocks
 from millrace.types import JobId, JobState
 
 _FAR = 1 << 62
-_BLOCK = 1 << 20
 
 
 def result_lines(database: Database, job_id: str) -> Iterator[bytes]:
@@ -43,7 +41,7 @@ def error_records(database: Database, job_id: str) -> Iterator[bytes]:
         manifest = Manifest.from_bytes(store.read(f"{job.spec.output}/{MANIFEST}"))
         for entry in manifest.errors:
             with closing(_opened(job, entry.path)) as source:
-                yield from _blocks(source)
+                yield from blocks(source)
         return
     with database.read() as connection:
         inputs = queries.inputs(connection, job.id)
@@ -53,14 +51,7 @@ def error_records(database: Database, job_id: str) -> Iterator[bytes]:
 
 def _job(database: Database, job_id: str) -> JobView:
     with database.read() as connection:
-        job = queries.job(connection, JobId(job_id))
-    if job is None:
-        raise NotFound(
-            "JOB_NOT_FOUND",
-            f"there is no job {job_id!r}",
-            "millrace jobs list shows those there are",
-        )
-    return job
+        return queries.known_job(connection, JobId(job_id))
 
 
 def _settled(database: Database, job: JobView) -> tuple[SettledChunk, ...]:
@@ -79,7 +70,7 @@ def _lines(job: JobView, path: str) -> Iterator[bytes]:
     form = job.spec.output_format
     with closing(_opened(job, path)) as source:
         if form == "jsonl":
-            yield from _blocks(source)
+            yield from blocks(source)
             return
         reader = datasets.for_name(form, multiline=True)
         schema: pa.Schema = reader.inspect(source, path).schema
@@ -90,8 +81,3 @@ def _lines(job: JobView, path: str) -> Iterator[bytes]:
 def _opened(job: JobView, path: str) -> InputStream:
     store = storage.for_uri(job.spec.output)
     return store.open(store.info(f"{job.spec.output}/{path}"))
-
-
-def _blocks(source: InputStream) -> Iterator[bytes]:
-    for offset in range(0, source.size, _BLOCK):
-        yield source.read_at(offset, _BLOCK)

@@ -10,7 +10,6 @@ from typing import Any
 from millrace.cli.console import readable
 from millrace.cli.progress import duration
 from millrace.db.session import Database
-from millrace.errors import NotFound
 from millrace.lifecycle import events, queries
 from millrace.lifecycle.events import Event
 from millrace.lifecycle.transitions import CHUNK_SETTLED, CLAIMABLE
@@ -29,13 +28,7 @@ EXIT_CODES = {
 def summary_of(database: Database, job_id: str) -> dict[str, Any]:
     """Everything about a job in one flat document; `NotFound` for an unknown id."""
     with database.read() as connection:
-        job = queries.job(connection, JobId(job_id))
-        if job is None:
-            raise NotFound(
-                "JOB_NOT_FOUND",
-                f"there is no job {job_id!r}",
-                "millrace jobs list shows those there are",
-            )
+        job = queries.known_job(connection, JobId(job_id))
         progress = queries.progress(connection, job.id)
         setback = events.setback(connection, job.id) if job.state in CLAIMABLE else None
     done = progress.rows_ok + progress.rows_err

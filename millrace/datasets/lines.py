@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from millrace.datasets.base import UNKNOWN_EXTENT
 from millrace.datasets.records import MAX_RECORD, Records
 from millrace.storage.base import InputStream
 
@@ -97,8 +96,3 @@ def _row_start(source: InputStream, offset: int, end: int) -> int:
 
 def _read(source: InputStream, offset: int, end: int) -> bytes:
     return source.read_at(offset, min(BLOCK, max(end - offset, _LEAST_READ)))
-
-
-def end_of(source: InputStream) -> int:
-    """A position that no row of the (decoded) file can have."""
-    return min(source.size, UNKNOWN_EXTENT)

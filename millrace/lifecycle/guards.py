@@ -71,8 +71,17 @@ def lock_job(conn: Connection, job_id: JobId) -> JobState:
         select(tables.job.c.state).where(tables.job.c.id == job_id).with_for_update(key_share=True)
     )
     if state is None:
-        raise NotFound("JOB_NOT_FOUND", f"there is no job {job_id!r}", "see: millrace jobs list")
+        raise no_such_job(job_id)
     return JobState(state)
+
+
+def no_such_job(job_id: JobId) -> NotFound:
+    """The answer to an id that no job has."""
+    return NotFound(
+        "JOB_NOT_FOUND",
+        f"there is no job {job_id!r}",
+        "millrace jobs list shows those there are",
+    )
 
 
 def move_job(

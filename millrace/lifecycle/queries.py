@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, exists, func, or_, select
 
 from millrace.db import tables
 from millrace.db.now import db_now
-from millrace.lifecycle.guards import among
+from millrace.lifecycle.guards import among, no_such_job
 from millrace.lifecycle.transitions import CHUNK_SETTLED, CLAIMABLE
 from millrace.lifecycle.views import JobView, Progress, SettledChunk
 from millrace.spec import JobSpec
@@ -24,6 +24,7 @@ __all__ = [
     "job",
     "jobs",
     "jobs_in",
+    "known_job",
     "newest_for_output",
     "progress",
     "ready_to_freeze",
@@ -38,6 +39,14 @@ def job(conn: Connection, job_id: JobId) -> JobView | None:
     """The job of this id, if there is one."""
     row = conn.execute(select(tables.job).where(tables.job.c.id == job_id)).one_or_none()
     return None if row is None else _job_view(row)
+
+
+def known_job(conn: Connection, job_id: JobId) -> JobView:
+    """The job of this id; `NotFound` where there is none."""
+    found = job(conn, job_id)
+    if found is None:
+        raise no_such_job(job_id)
+    return found
 
 
 def jobs(conn: Connection, *, limit: int, after: str | None = None) -> list[JobView]:

@@ -71,3 +71,12 @@ class Storage(Protocol):
     def delete(self, uri: str) -> None:
         """Remove an object; that there is none is success."""
         ...
+
+
+_BLOCK_BYTES = 1 << 20
+
+
+def blocks(source: InputStream) -> Iterator[bytes]:
+    """All of a stream from its start, in pieces of 1 MiB."""
+    for offset in range(0, source.size, _BLOCK_BYTES):
+        yield source.read_at(offset, _BLOCK_BYTES)
