@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
@@ -49,11 +50,13 @@ ENGINES: dict[str, EngineEntry] = {
 }
 
 FORMATS: dict[str, FormatEntry] = {
-    "jsonl": FormatEntry("millrace.datasets.jsonl:JsonLines", (".jsonl", ".ndjson")),
+    "jsonl": FormatEntry(
+        "millrace.datasets.jsonl:JsonLines", (".jsonl", ".ndjson"), frozenset({"sample"})
+    ),
     "csv": FormatEntry("millrace.datasets.csv:Csv", (".csv",), frozenset({"multiline"})),
     "tsv": FormatEntry("millrace.datasets.csv:Tsv", (".tsv",), frozenset({"multiline"})),
     "parquet": FormatEntry("millrace.datasets.parquet:Parquet", (".parquet",)),
-    "text": FormatEntry("millrace.datasets.text:Text", (".txt",)),
+    "text": FormatEntry("millrace.datasets.text:Text", (".txt",), frozenset({"sample"})),
 }
 
 
@@ -79,6 +82,7 @@ def _entry(name: str, known: Mapping[str, Entry], shape: type[Entry], kind: str)
     )
 
 
+@cache
 def load(path: str) -> Any:
     """Import ``"package.module:Name"`` and return what the name stands for."""
     module, _, name = path.partition(":")

@@ -101,6 +101,11 @@ def distinct(
     return tuple(by_content[content] for content in sorted(by_content))
 
 
+def addressed(content: bytes) -> str:
+    """The name, told by its content, of a manifest that no other one can take the place of."""
+    return f"_MANIFEST-{sha256(content)[:16]}.json"
+
+
 def tombstone(job_id: str) -> bytes:
     """Takes the manifest's place where a publication is abandoned: nobody can publish later."""
     return rfc8785.dumps({"format": "millrace-manifest/1", "job": job_id, "state": "abandoned"})

@@ -18,6 +18,10 @@ from millrace.types import Join, OnError
 InputFormat: TypeAlias = Literal["jsonl", "csv", "tsv", "parquet", "text"]
 OutputFormat: TypeAlias = Literal["jsonl", "csv", "parquet"]
 
+POOL = r"^[a-z0-9][a-z0-9-]{0,39}$"
+"""What the name of a pool of workers looks like."""
+
+_UNDECISIVE = {"priority", "deadline_seconds", "pool"}
 _THRESHOLD = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<percent>%?)", re.ASCII)
 
 
@@ -81,6 +85,7 @@ class JobSpec(BaseModel):
     chunk_bytes: Annotated[int, Field(ge=1, le=1 << 32)] | None = None
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     deadline_seconds: Annotated[float, Field(gt=0)] | None = None
+    pool: Annotated[str, Field(pattern=POOL)] = "default"
 
     @field_validator("options")
     @classmethod
@@ -106,5 +111,5 @@ class JobSpec(BaseModel):
 
     def spec_hash(self) -> str:
         """SHA-256 over the canonical JSON (RFC 8785) of what decides the content of the results."""
-        decisive = self.model_dump(mode="json", exclude={"priority", "deadline_seconds"})
+        decisive = self.model_dump(mode="json", exclude=_UNDECISIVE)
         return hashlib.sha256(rfc8785.dumps(decisive)).hexdigest()

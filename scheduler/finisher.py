@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+from sqlalchemy import Connection
+
 from millrace.db.session import Database
-from millrace.lifecycle import jobs, queries
+from millrace.failpoints import failpoint
+from millrace.lifecycle import jobs, occupancy, queries
 from millrace.lifecycle.queries import JobView, Progress
 from millrace.types import JobState
+from scheduler.patience import Patience
 
 _UNPUBLISHED = frozenset({JobState.VALIDATING, JobState.QUEUED, JobState.RUNNING, JobState.PAUSED})
 
@@ -14,34 +21,42 @@ class Finisher:
     def __init__(self, database: Database, *, interval: float) -> None:
         self._database = database
         self._interval = interval
+        self._patience = Patience()
 
-    def tick(self, now: float) -> float:
+    def tick(self, now: float | None = None) -> float:
         """Fail, expire or freeze each job that is due for it."""
         with self._database.read() as connection:
+            moment = occupancy.clock(connection) if now is None else now
             unpublished = queries.jobs_in(connection, _UNPUBLISHED)
             settled = set(queries.ready_to_freeze(connection))
-            failures = {
-                job.id: verdict(job, queries.progress(connection, job.id), job.id in settled)
-                for job in unpublished
-                if job.id in settled or job.spec.error_threshold is not None
-            }
         for job in unpublished:
-            self._end(job, failures.get(job.id), settled=job.id in settled, now=now)
+            end = partial(self._end, job, settled=job.id in settled, moment=moment, now=now)
+            self._patience.attempt(job.id, end)
         return self._interval
 
-    def _end(
-        self, job: JobView, failure: tuple[str, str] | None, *, settled: bool, now: float
-    ) -> None:
-        expired = job.expires_at is not None and job.expires_at <= now
-        if failure is None and not settled and not expired:
-            return
-        with self._database.write() as connection:
-            if failure is not None:
-                jobs.fail(connection, job.id, *failure)
-            elif settled:
-                jobs.freeze(connection, job.id)
-            else:
-                jobs.expire(connection, job.id)
+    def _end(self, job: JobView, *, settled: bool, moment: float, now: float | None) -> None:
+        move = self._due_move(job, settled=settled, moment=moment, now=now)
+        if move is not None:
+            failpoint("r.before_freeze")
+            self._database.transact(move)
+            failpoint("r.frozen")
+
+    def _due_move(
+        self, job: JobView, *, settled: bool, moment: float, now: float | None
+    ) -> Callable[[Connection], bool] | None:
+        failure = self._failure(job, settled) if settled or job.spec.error_threshold else None
+        if failure is not None:
+            code, reason = failure
+            return partial(jobs.fail, job_id=job.id, code=code, reason=reason, now=now)
+        if settled:
+            return partial(jobs.freeze, job_id=job.id, now=now)
+        if job.expires_at is not None and job.expires_at <= moment:
+            return partial(jobs.expire, job_id=job.id, now=now)
+        return None
+
+    def _failure(self, job: JobView, settled: bool) -> tuple[str, str] | None:
+        with self._database.read() as connection:
+            return verdict(job, queries.progress(connection, job.id), settled)
 
 
 def verdict(job: JobView, progress: Progress, settled: bool) -> tuple[str, str] | None:

@@ -6,59 +6,110 @@ Planning reads sizes, footers and a small sample, never the data, so a terabyte 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import threading
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
-from millrace import catalog, datasets, storage
+from millrace import catalog, datasets
 from millrace.datasets.base import Layout
 from millrace.db.session import Database
-from millrace.errors import Conflict, InvalidInput, MillraceError, NotFound, Unavailable, explained
+from millrace.errors import Conflict, InvalidInput, MillraceError, Unavailable, explained
+from millrace.failpoints import failpoint
 from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
 from millrace.spec import JobSpec
-from millrace.storage.base import Storage, StoredObject
-from millrace.storage.uri import basename
 from millrace.telemetry import fields
-from millrace.types import Input, JobState, PlannedChunk
+from millrace.types import Input, JobId, JobState, PlannedChunk
+from scheduler import staff
 from scheduler.columns import common_schema
+from scheduler.patience import Patience
 from scheduler.splitter import cut
+from scheduler.survey import survey
 
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 16 << 20
-MAX_OBJECTS = 100_000
+_TRIES = 3
+"""Failures that nobody foresaw before a job that cannot be planned is ended."""
 
 
 class Planner:
-    def __init__(self, database: Database, *, slots: int, interval: float) -> None:
+    """Plans jobs; with `threads`, so many of them beside the tick, which then never waits.
+
+    `slots` is how many workers a job may hope for; where None, as many as its pool has by now,
+    who show themselves every `beat` seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        slots: int | None,
+        interval: float,
+        threads: int = 0,
+        beat: float = 10.0,
+    ) -> None:
         self._database = database
         self._slots = slots
         self._interval = interval
+        self._threads = threads
+        self._beat = beat
+        self._under_way: dict[JobId, threading.Thread] = {}
+        self._patience = Patience()
 
-    def tick(self, now: float) -> float:
+    def tick(self, now: float | None = None) -> float:
         """Plan every job that waits for it; a job that cannot be planned fails with the reason."""
         with self._database.read() as connection:
             waiting = queries.jobs_in(connection, {JobState.VALIDATING})
         for job in waiting:
-            try:
-                self.plan(job)
-            except Unavailable:
-                raise
-            except MillraceError as error:
-                self._fail(job, error)
+            if not self._patience.is_due(job.id):
+                continue
+            if self._threads:
+                self._begin(job)
+            else:
+                self._try(job)
         return self._interval
 
     def plan(self, job: JobView) -> None:
         """Pin the inputs of one job, cut them and queue it; `InvalidInput` says what is wrong."""
-        plan = plan_of(job.spec, slots=self._slots)
+        failpoint("p.before_plan")
+        plan = plan_of(job.spec, slots=self._slots or self._live(job.spec.pool))
+        failpoint("p.surveyed")
         with self._database.write() as connection:
             jobs.pin(
                 connection, job.id, plan.inputs, datasets.encode_schema(plan.schema), plan.notes
             )
             jobs.add_chunks(connection, job.id, plan.chunks)
+            failpoint("p.in_plan")
             jobs.queue(connection, job.id)
+        failpoint("p.planned")
+
+    def _begin(self, job: JobView) -> None:
+        self._under_way = {name: each for name, each in self._under_way.items() if each.is_alive()}
+        if job.id in self._under_way or len(self._under_way) >= self._threads:
+            return
+        # A daemon: what a scheduler that ends has not planned, the next one plans.
+        thread = threading.Thread(target=self._try, args=(job,), name="planner", daemon=True)
+        self._under_way[job.id] = thread
+        thread.start()
+
+    def _try(self, job: JobView) -> None:
+        """Plan one job, or fail it with the reason, or leave it alone for a while."""
+        try:
+            self.plan(job)
+        except Unavailable as error:
+            log.warning("cannot plan now %s", fields(job=job.id, reason=error))
+            self._patience.failed(job.id)
+        except MillraceError as error:
+            self._fail(job, error)
+        except Exception as error:
+            log.exception("cannot plan %s", fields(job=job.id))
+            if self._patience.failed(job.id) >= _TRIES:
+                self._fail(job, _unforeseen(error))
+        else:
+            self._patience.passed(job.id)
 
     def _fail(self, job: JobView, error: MillraceError) -> None:
         """Fail the job, unless another scheduler has planned it, or it was cancelled, meanwhile."""
@@ -66,8 +117,24 @@ class Planner:
             return
         log.info("plan failed %s", fields(job=job.id, code=error.code))
         reason = explained(error.message, error.hint)
-        with self._database.write() as connection:
-            jobs.fail(connection, job.id, error.code, reason)
+        fail = partial(jobs.fail, job_id=job.id, code=error.code, reason=reason)
+        try:
+            self._database.transact(fail)
+        except Unavailable as unavailable:
+            log.warning("cannot end now %s", fields(job=job.id, reason=unavailable))
+            self._patience.failed(job.id)
+
+    def _live(self, pool: str) -> int:
+        with self._database.read() as connection:
+            return max(1, staff.of(connection, pool, self._beat).slots)
+
+
+def _unforeseen(error: Exception) -> MillraceError:
+    return MillraceError(
+        "PLAN_FAILED",
+        f"the input could not be planned: {type(error).__name__}: {error}",
+        "the scheduler's log has the details; once it is mended, retry the job",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,28 +169,6 @@ def plan_of(spec: JobSpec, *, slots: int) -> Plan:
     )
 
 
-def survey(spec: JobSpec) -> list[tuple[Input, Layout]]:
-    """Every input file with its layout, one behind the other in the job's position space."""
-    store = storage.for_uri(spec.input)
-    surveyed: list[tuple[Input, Layout]] = []
-    base = 0
-    for index, found in enumerate(_objects(store, spec)):
-        name, layout = _inspect(store, found, spec)
-        each = Input(
-            index=index,
-            uri=found.uri,
-            format=name,
-            size=found.size,
-            version=found.version,
-            base=base,
-            extent=layout.extent,
-            divisible=layout.divisible,
-        )
-        surveyed.append((each, layout))
-        base += layout.extent
-    return surveyed
-
-
 def check_columns(spec: JobSpec, schema: pa.Schema) -> None:
     """The columns that the job names are there; `InvalidInput` names those that are."""
     named = [("--key", spec.key)] if spec.key else []
@@ -135,36 +180,3 @@ def check_columns(spec: JobSpec, schema: pa.Schema) -> None:
                 f"{option}: {spec.input} has no column {name!r}",
                 f"its columns are {', '.join(schema.names)}",
             )
-
-
-def _objects(store: Storage, spec: JobSpec) -> Iterator[StoredObject]:
-    try:
-        yield store.info(spec.input)
-        return
-    except NotFound as error:
-        raise InvalidInput("INPUT_NOT_FOUND", error.message, "check --input") from None
-    except InvalidInput as error:
-        if error.code != "IS_A_FOLDER":
-            raise
-    count = 0
-    filled = (found for found in store.list(spec.input) if found.size)
-    for count, found in enumerate(filled, start=1):
-        if count > MAX_OBJECTS:
-            raise InvalidInput("TOO_MANY_OBJECTS", f"{spec.input} has over {MAX_OBJECTS:,} files")
-        yield found
-    if not count:
-        raise InvalidInput(
-            "EMPTY_PREFIX",
-            f"{spec.input} holds no files",
-            "hidden files and names with _ are left out",
-        )
-
-
-def _inspect(store: Storage, found: StoredObject, spec: JobSpec) -> tuple[str, Layout]:
-    source = store.open(found)
-    try:
-        name = datasets.detect(found.uri, source, spec.input_format)
-        form = datasets.for_name(name, multiline=spec.csv_multiline)
-        return name, form.inspect(source, basename(found.uri))
-    finally:
-        source.close()

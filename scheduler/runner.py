@@ -1,4 +1,4 @@
-"""One loop for all services: each is a `tick(now)` that says when it wants the next one."""
+"""One loop for all services: each is a `tick` that says when it wants the next one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _AFTER_FAILURE_SECONDS = 2.0
 
 
 class Service(Protocol):
-    def tick(self, now: float) -> float:
-        """Do what is due at `now` (wall clock, seconds); return the seconds until the next tick."""
+    def tick(self, now: float | None = None) -> float:
+        """Do what is due; return the seconds until the next tick.
+
+        The time is the database's; `now` stands in for it in tests.
+        """
         ...
 
 
@@ -30,24 +33,30 @@ class Runner:
         self._clock = clock
 
     def step(self) -> float:
-        """Tick every service that is due; return the seconds until the next one is."""
+        """Tick every service that is due; return the seconds until the next one is.
+
+        A service that fails is tried again after a moment, and keeps no other from its tick.
+        """
         moment = self._clock.monotonic()
         self._due = [
-            (service, moment + _tick(service, self._clock.now()) if moment >= at else at)
+            (service, self._clock.monotonic() + _tick(service) if moment >= at else at)
             for service, at in self._due
         ]
         return max(0.0, min(at for _, at in self._due) - self._clock.monotonic())
 
     def run(self, stop: threading.Event) -> None:
-        """Go on until `stop` is set."""
+        """Go on until `stop` is set; what ticks at that moment comes to its end."""
         delay = 0.0
         while not self._clock.wait(stop, delay):
             delay = self.step()
 
 
-def _tick(service: Service, now: float) -> float:
+def _tick(service: Service) -> float:
+    name = getattr(service, "name", type(service).__name__)
     try:
-        return service.tick(now)
+        return service.tick()
     except Unavailable as error:
-        log.warning("tick failed %s", fields(service=type(service).__name__, reason=error))
-        return _AFTER_FAILURE_SECONDS
+        log.warning("tick failed %s", fields(service=name, reason=error))
+    except Exception:
+        log.exception("tick failed %s", fields(service=name))
+    return _AFTER_FAILURE_SECONDS

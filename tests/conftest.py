@@ -13,7 +13,12 @@ from millrace.db.session import Database
 from tests import postgres
 from tests.clocks import FakeClock
 
-pytest_plugins = ["tests.commands"]
+pytest_plugins = [
+    "tests.commands",
+    "tests.services",
+    "tests.servers.fixtures",
+    "tests.servers.s3_fixtures",
+]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView, Progress
 from millrace.manifest import MANIFEST
 from millrace.spec import JobSpec, ModelRef
-from millrace.storage.uri import local_path
 from millrace.types import JobId
 from scheduler.planner import Planner
 
@@ -73,7 +72,7 @@ def progress(database: Database, job_id: JobId) -> Progress:
 
 
 def manifest_bytes(job: JobView) -> bytes:
-    return (local_path(job.spec.output) / MANIFEST).read_bytes()
+    return storage.for_uri(job.spec.output).read(f"{job.spec.output}/{MANIFEST}")
 
 
 def results(job: JobView) -> list[dict[str, Any]]:
@@ -87,7 +86,7 @@ def errors(job: JobView) -> list[dict[str, Any]]:
 
 
 def _lines(job: JobView, kind: str) -> list[dict[str, Any]]:
-    folder = local_path(job.spec.output)
+    store = storage.for_uri(job.spec.output)
     entries = json.loads(manifest_bytes(job))[kind]
-    files = [(folder / entry["path"]).read_text() for entry in entries]
-    return [json.loads(line) for content in files for line in content.splitlines()]
+    files = [store.read(f"{job.spec.output}/{entry['path']}") for entry in entries]
+    return [json.loads(line) for content in files for line in content.decode().splitlines()]

@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.protocol_model import ENDED, MUTATIONS, ROWS, START, State, successors
+from tests.protocol_model import MUTATIONS, OF_TWINS, successors
+from tests.protocol_state import ENDED, START, WITH_TWINS, State
 
-__all__ = ["MUTATIONS", "Verdict", "check"]
+__all__ = ["MUTATIONS", "OF_TWINS", "START", "WITH_TWINS", "Verdict", "check"]
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class Verdict:
     """From every state some end of the job can be reached."""
 
 
-def check(mutation: str | None = None) -> Verdict:
-    """Walk all states there are, up to the first fault."""
-    came_from: dict[State, tuple[State, str] | None] = {START: None}
+def check(mutation: str | None = None, start: State = START) -> Verdict:
+    """Walk all states that can be reached from `start`, up to the first fault."""
+    came_from: dict[State, tuple[State, str] | None] = {start: None}
     before: dict[State, list[State]] = {}
-    todo = deque([START])
+    todo = deque([start])
     while todo:
         state = todo.popleft()
         for step in successors(state, mutation):
@@ -60,7 +61,7 @@ def broken(state: State) -> str | None:
 def _published_fault(state: State) -> str | None:
     lines = [line for line in state.manifest or () if line[0] >= 0]
     rows = [row for start, end, *_ in lines for row in range(start, end)]
-    if rows != list(range(ROWS)):
+    if rows != list(range(max(chunk.end for chunk in state.chunks))):
         return f"I1: the results hold the rows {rows}"
     stored = {(each.start, each.end, each.key): each.content for each in state.store}
     for start, end, key, content in lines:

@@ -6,30 +6,32 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from sqlalchemy import URL, create_engine, text
 
 from millrace.db import migrations
 
-_OPTIONS = (
-    "-c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-    " -c max_connections=100"
-)
+_QUICK = " -c fsync=off -c full_page_writes=off"
 _TEMPLATE = "migrated"
 
 
 class PostgresServer:
     """Hands out databases that are migrated and empty."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, host: str, port: int | None = None) -> None:
+        self._host = host
+        self.port = port
         self._numbers = itertools.count()
-        self._admin = create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
+        self._admin = create_engine(
+            self._url("postgres"), isolation_level="AUTOCOMMIT", pool_pre_ping=True
+        )
         self._execute(f"CREATE DATABASE {_TEMPLATE}")
         migrations.upgrade(self.url(_TEMPLATE))
 
@@ -53,8 +55,9 @@ class PostgresServer:
         return URL.create(
             "postgresql+psycopg",
             username="postgres",
+            port=self.port,
             database=name,
-            query={"host": str(self._socket)},
+            query={"host": self._host},
         )
 
     def _execute(self, statement: str) -> None:
@@ -76,35 +79,68 @@ def _version(folder: Path) -> int:
     return int(name) if name.isdigit() else 0
 
 
-@contextmanager
-def serve(binary: Path) -> Iterator[PostgresServer]:
-    """Start a server of our own and stop it at the end."""
-    home = Path(tempfile.mkdtemp(prefix="millrace-pg-"))
-    # Postgres refuses to run as root.
-    owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
-    if owner is not None:
-        os.chown(home, owner.pw_uid, owner.pw_gid)
+class Postmaster:
+    """The processes of one server in a folder of its own, which may be ended and started again.
 
-    def run(*command: str) -> None:
+    With `port` it listens there on 127.0.0.1 too, and what it has committed survives `crash`.
+    """
+
+    def __init__(self, binary: Path, port: int | None = None, *, durable: bool = False) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="millrace-pg-"))
+        # Postgres refuses to run as root.
+        self._owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+        if self._owner is not None:
+            os.chown(self.home, self._owner.pw_uid, self._owner.pw_gid)
+        self.port = port
+        self._binary = binary
+        self._options = f"-k {self.home} -c max_connections=100" + ("" if durable else _QUICK)
+        if port is None:
+            self._options += " -c listen_addresses="
+            self._options += "" if durable else " -c synchronous_commit=off"
+        else:
+            self._options += f" -c listen_addresses=127.0.0.1 -c port={port}"
+        encoding = ("-E", "UTF8", "--no-locale")
+        self._run("initdb", "-A", "trust", "-U", "postgres", "-N", *encoding)
+
+    def start(self) -> None:
+        self._run("pg_ctl", "-w", "-o", self._options, "-l", str(self.home / "log"), "start")
+
+    def crash(self) -> None:
+        """End it as a crash does: no goodbye to clients, recovery at the next start."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to every process of the server, as SIGSTOP to have it hang."""
+        pid = int((self.home / "data/postmaster.pid").read_text().split()[0])
+        postmaster = psutil.Process(pid)
+        for process in (postmaster, *postmaster.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def remove(self) -> None:
+        self.crash()
+        shutil.rmtree(self.home)
+
+    def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
-            command,
+            (str(self._binary / program), "-D", str(self.home / "data"), *arguments),
             check=True,
-            cwd=home,
+            cwd=self.home,
             stdout=subprocess.DEVNULL,
-            user=owner.pw_uid if owner else None,
-            group=owner.pw_gid if owner else None,
-            extra_groups=[] if owner else None,
+            user=self._owner.pw_uid if self._owner else None,
+            group=self._owner.pw_gid if self._owner else None,
+            extra_groups=[] if self._owner else None,
         )
 
-    place = ("-D", str(home / "data"))
-    encoding = ("-E", "UTF8", "--no-locale")
-    run(str(binary / "initdb"), *place, "-A", "trust", "-U", "postgres", "-N", *encoding)
-    control = str(binary / "pg_ctl")
-    run(control, *place, "-w", "-o", f"-k {home} {_OPTIONS}", "-l", str(home / "log"), "start")
+
+@contextmanager
+def serve(binary: Path, *, durable: bool = False) -> Iterator[PostgresServer]:
+    """Start a server of our own and stop it at the end; `durable` for what is to be timed."""
+    postmaster = Postmaster(binary, durable=durable)
     try:
-        server = PostgresServer(home)
+        postmaster.start()
+        server = PostgresServer(str(postmaster.home))
         yield server
         server.close()
     finally:
-        run(control, *place, "-m", "immediate", "stop")
-        shutil.rmtree(home)
+        postmaster.remove()

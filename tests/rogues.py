@@ -74,6 +74,19 @@ def stop_infra(connection: Any, settings: ComputeSettings) -> None:
         _send(connection, stopped)
 
 
+def overflow(connection: Any, settings: ComputeSettings) -> None:
+    """Find the disk full, whatever is asked."""
+    while True:
+        order = _next_order(connection)
+        full = Stopped(token=order.token, reason="infra", code="STORAGE_FULL", message="no room")
+        _send(connection, full)
+
+
+def ignore(connection: Any, settings: ComputeSettings) -> None:
+    """Never read anything."""
+    _for_ever()
+
+
 def bequeath(connection: Any, settings: ComputeSettings) -> None:
     """Die, but leave the pipe to a child that lives on; tells its id as a row in flight."""
     child = _fork()

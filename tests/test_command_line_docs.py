@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from millrace.cli.main import app
+from millrace.settings import Settings
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 
 
 Command = tuple[tuple[str, ...], TyperCommand]
@@ -54,3 +58,18 @@ def test_every_command_is_in_the_readme() -> None:
         if not any(" ".join(names[:-1]) in line and names[-1] in line for line in lines)
     ]
     assert not missing
+
+
+def test_every_setting_is_in_the_table() -> None:
+    lines = (ROOT / "docs/howto/cluster.md").read_text(encoding="utf-8").splitlines()
+    table = " ".join(line for line in lines if line.startswith("| `"))
+    assert not [name for name in Settings.model_fields if f"`{name}`" not in table]
+
+
+def test_help_imports_nothing_that_takes_long() -> None:
+    slow = "{'sqlalchemy', 'pyarrow', 'boto3', 'celery', 'kombu', 'fastapi', 'pydantic'}"
+    program = f"import sys, millrace.cli.main; print(*{slow} & sys.modules.keys())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

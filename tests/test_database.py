@@ -21,7 +21,8 @@ COUNT = text("SELECT count(*) FROM worker")
 
 
 def add_worker(connection: Connection, name: str) -> None:
-    row = text("INSERT INTO worker VALUES (:name, 'host', 1, 0, 0, NULL)")
+    columns = "(id, host, pid, started_at, seen_at)"
+    row = text(f"INSERT INTO worker {columns} VALUES (:name, 'host', 1, 0, 0)")
     connection.execute(row, {"name": name})
 
 

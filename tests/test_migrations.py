@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -16,6 +17,8 @@ from millrace.db import migrations
 from millrace.db.session import Database
 from millrace.db.tables import METADATA
 from millrace.errors import Conflict
+from millrace.lifecycle import queries
+from millrace.types import ChunkState, JobId
 
 PROCESSES = 4
 UPGRADE = "import sys; from millrace.db.migrations import upgrade; upgrade(sys.argv[1])"
@@ -103,3 +106,78 @@ def test_looking_does_not_import_alembic() -> None:
     look = "import sys; import millrace.db.migrations; print('alembic' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"
+
+
+def at_the_first_revision(database: Database) -> None:
+    """A database as the first revision left it, with a job that has come half way."""
+    with database.write() as connection:
+        migrate(connection, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO job (id, tenant, state, run_epoch, model_refusals, spec, spec_hash,"
+                " output_uri, arrow_schema, position_end, plan_complete, priority, created_at)"
+                " VALUES ('j', 't', 'running', 0, 0, '{}', 'h', 'o', '', 5, :complete, 5, 0)"
+            ),
+            {"complete": True},
+        )
+        connection.execute(text("INSERT INTO worker VALUES ('w', 'host', 1, 0, 0, NULL)"))
+        for idx, (state, values) in enumerate(FIRST_CHUNKS):
+            columns = "".join(f", {name}" for name in values)
+            given = "".join(f", {value}" for value in values.values())
+            connection.execute(
+                text(
+                    "INSERT INTO chunk (job_id, idx, kind, start_pos, end_pos, weight, attempt,"
+                    " not_before, crash_count, infra_count, progress_rows, state"
+                    f"{columns}) VALUES ('j', {idx}, 'infer', {idx}, {idx + 1}, 10, 1, 0, 0, 0, 0,"
+                    f" '{state}'{given})"
+                )
+            )
+
+
+HELD: dict[str, object] = {"token": "'t'", "owner": "'w'"}
+COUNTED: dict[str, object] = {"rows_ok": 7, "rows_err": 1, "finished_at": 5}
+FIRST_CHUNKS: list[tuple[str, dict[str, object]]] = [
+    ("committed", HELD | COUNTED),
+    ("split", {"finished_at": 5}),
+    ("leased", HELD | {"lease_until": 9}),
+    ("pending", {"parent_idx": 1}),
+    ("dead", COUNTED | {"rows_ok": 0, "error_code": "'X'", "parent_idx": 1}),
+]
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    config = migrations.config()
+    config.attributes["connection"] = connection
+    if revision < (migrations._revision(connection) or ""):
+        command.downgrade(config, revision)
+    else:
+        command.upgrade(config, revision)
+
+
+def test_what_was_there_is_summed_up(empty: Database, empty_url: str) -> None:
+    at_the_first_revision(empty)
+    migrations.upgrade(empty_url)
+    with empty.read() as connection:
+        progress = queries.progress(connection, JobId("j"))
+        job = connection.execute(text("SELECT * FROM job")).one()
+        worker = connection.execute(text("SELECT * FROM worker")).one()
+    assert (job.pool, job.parent_id) == ("default", None)
+    assert (job.weight_total, job.chunks_planned) == (40, 3)
+    assert (progress.rows_ok, progress.rows_err, progress.weight_done) == (7, 2, 20)
+    assert progress.chunks == dict.fromkeys(ChunkState, 1)
+    assert (worker.pool, worker.device, worker.version, worker.draining) == ("default", "", "", 0)
+
+
+def test_there_is_a_way_back_that_loses_no_chunk(empty: Database, empty_url: str) -> None:
+    at_the_first_revision(empty)
+    with empty.read() as connection:
+        chunks = connection.execute(text("SELECT * FROM chunk ORDER BY idx")).all()
+        tables = set(inspect(connection).get_table_names())
+    migrations.upgrade(empty_url)
+    with empty.write() as connection:
+        migrate(connection, "0001")
+    with empty.read() as connection:
+        assert connection.execute(text("SELECT * FROM chunk ORDER BY idx")).all() == chunks
+        assert set(inspect(connection).get_table_names()) == tables
+    migrations.upgrade(empty_url)
+    assert migrations.is_current(empty)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
 import psutil
 
 
-def until(holds: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Return as soon as `holds`; fail the test where it does not within `seconds`."""
-    limit = time.monotonic() + seconds
+def until(
+    holds: Callable[[], object], what: str, seconds: float = 20.0, *, every: float = 0.002
+) -> None:
+    """Return as soon as `holds`, asked `every` so many seconds; fail the test where it does not
+    within `seconds`.
+    """
+    limit, between = time.monotonic() + seconds, threading.Event()
     while not holds():
         assert time.monotonic() < limit, f"waited in vain: {what}"
+        between.wait(every)
 
 
 def gone(pid: int) -> bool:

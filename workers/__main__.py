@@ -1,27 +1,37 @@
 """A worker process: ``python -m workers --id NAME``, set up by the ``MILLRACE_*`` variables.
 
-The main thread listens to the doorbell (or only for signals, where there is no broker); the first
-SIGTERM drains, a second one releases what runs and leaves.
+The main thread only waits for signals and watches the others: the first SIGTERM or SIGINT drains,
+a second one releases what runs and leaves.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
-import signal
 import socket
+import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from millrace import lifeline
 from millrace.settings import Settings
+from millrace.storage import s3_endpoint
 from millrace.telemetry import configure_logging
 from millrace.types import JobId, WorkerId
 from workers.child import ComputeChild
+from workers.interrupts import Interrupts
 from workers.spawn import ComputeSettings
 
 if TYPE_CHECKING:
-    from workers.chunk_runner import ChunkRunner
+    from workers.shift import Shift
+
+DEAF = 75
+"""Exit status of a worker that no longer hears a broker which others can reach (EX_TEMPFAIL)."""
+_LOOK_SECONDS = 1.0
+_STEP_SECONDS = 0.05
+_LEAVE_SECONDS = 5.0
 
 
 def main() -> None:
@@ -30,7 +40,8 @@ def main() -> None:
     if arguments.parent:
         lifeline.die_with(arguments.parent)
     settings = Settings.load()
-    configure_logging()
+    configure_logging(settings.log_level, settings.log_format)
+    s3_endpoint.configure(settings.s3_endpoint_url, settings.s3_region, settings.s3_addressing)
     child = ComputeChild(
         ComputeSettings(
             device=settings.device,
@@ -38,37 +49,50 @@ def main() -> None:
             memory_bytes=settings.memory_bytes,
             engine=arguments.engine,
             budget_folder=settings.state / "budgets",
+            s3=s3_endpoint.endpoint(),
         )
     )
-    child.start()
-    try:
-        _work(arguments, settings, child)
-    finally:
+    with Interrupts() as interrupts:
+        child.start()
+        # imported here, while the child imports what it needs on another core
+        from workers.shift import Shift
+
+        shift = Shift(settings, child, arguments.id, arguments.job)
+        shift.begin()
+        status = _watch(shift, interrupts)
+        left = _leave(shift, interrupts, settings.grace_seconds)
+        child.shoot()
+        if not left:
+            # a thread hangs in a network that does not answer: nothing of it is worth waiting for
+            logging.shutdown()
+            os._exit(status)
         child.kill()
+    sys.exit(status)
 
 
-def _work(arguments: argparse.Namespace, settings: Settings, child: ComputeChild) -> None:
-    # imported here, while the child imports what it needs on another core
-    from millrace.clock import SystemClock
-    from millrace.db.session import Database
-    from millrace.lifecycle import workers as roster
-    from workers.chunk_runner import ChunkRunner
-    from workers.lookout import Lookout
+def _watch(shift: Shift, interrupts: Interrupts) -> int:
+    """Until somebody wants us to end; the exit status."""
+    while not interrupts.wait(_LOOK_SECONDS):
+        if not shift.watch():
+            return DEAF
+    return 0
 
-    database, clock = Database.connect(settings.database), SystemClock()
-    runner = ChunkRunner(database, child, arguments.id, settings, clock)
-    lookout = Lookout(runner, clock, settings.poll_seconds, arguments.job)
-    with database.write(durable=False) as connection:
-        roster.register(connection, arguments.id, socket.gethostname(), os.getpid())
-    try:
-        lookout.start()
-        _listen(settings, runner)
-    finally:
-        runner.drain(settings.grace_seconds)
-        lookout.stop()
-        with database.write(durable=False) as connection:
-            roster.leave(connection, arguments.id)
-        database.close()
+
+def _leave(shift: Shift, interrupts: Interrupts, grace: float) -> bool:
+    """Drain, or leave at once when asked again; false where that takes longer than it may."""
+    shift.drain(grace)
+    until = time.monotonic() + grace + _LEAVE_SECONDS
+    while not shift.ended:
+        if interrupts.wait(_STEP_SECONDS):
+            shift.drain(0.0)
+            until = min(until, time.monotonic() + _LEAVE_SECONDS)
+        shift.watch()
+        if time.monotonic() > until:
+            return False
+    closing = threading.Thread(target=shift.close, daemon=True)
+    closing.start()
+    closing.join(_LEAVE_SECONDS)
+    return not closing.is_alive()
 
 
 def _arguments() -> argparse.Namespace:
@@ -78,47 +102,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--engine", help="import this engine ahead of the first chunk")
     parser.add_argument("--parent", type=int, help="end when this process ends")
     return parser.parse_args()
-
-
-def _listen(settings: Settings, runner: ChunkRunner) -> None:
-    if settings.broker_url:
-        _answer_rings(settings, runner)
-    else:
-        _wait_for_signals(settings, runner)
-
-
-def _answer_rings(settings: Settings, runner: ChunkRunner) -> None:
-    from celery import signals
-
-    from workers.app import worker_app
-
-    grace = iter([settings.grace_seconds])
-
-    def drain(**_: object) -> None:
-        runner.drain(next(grace, 0.0))
-
-    signals.worker_shutting_down.connect(drain, weak=False)
-    worker = worker_app(settings, runner).Worker(
-        pool="solo",
-        concurrency=1,
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        quiet=True,
-    )
-    worker.start()
-
-
-def _wait_for_signals(settings: Settings, runner: ChunkRunner) -> None:
-    stop = threading.Event()
-
-    def drain(*_: object) -> None:
-        runner.drain(0.0 if stop.is_set() else settings.grace_seconds)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, drain)
-    stop.wait()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import multiprocess
 import multiprocess.connection
 import psutil
 
-from workers.listener import Listener
+from workers.line import Line
 from workers.order import FROM_CHILD, Finished, Progress, Stopped, WorkOrder
 from workers.spawn import ComputeSettings, begin
 
@@ -51,7 +52,7 @@ _ROUNDS = 5
 
 
 class ComputeChild:
-    """One process that holds models; replaced by a fresh one after it was killed or crashed."""
+    """One process that holds a model; replaced by a fresh one after it was killed or crashed."""
 
     def __init__(self, settings: ComputeSettings, entry: Entry = begin) -> None:
         self._settings = settings
@@ -59,12 +60,23 @@ class ComputeChild:
         self._bystanders: frozenset[int] = frozenset()
         self._context = multiprocess.get_context("spawn")
         self._process: Any = None
-        self._connection: Any = None
-        self._listener: Any = None
+        self._line: Any = None
+        self._given: deque[WorkOrder] = deque()
+        self._model: str | None = None
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has orders that were not answered."""
+        return bool(self._given)
+
+    @property
+    def model(self) -> str | None:
+        """What it holds: the SHA-256 of a model, or the name of an engine that has none."""
+        return self._model
 
     def start(self) -> None:
         """Start the process unless one is alive; returns before it is ready."""
@@ -78,49 +90,61 @@ class ComputeChild:
         )
         self._process.start()
         theirs.close()
-        self._connection, self._listener = ours, Listener(ours)
+        self._line = Line(ours)
 
-    def execute(
-        self,
-        order: WorkOrder,
-        on_progress: Callable[[Progress], None],
-        interrupted: Callable[[], str | None],
+    def give(self, order: WorkOrder) -> None:
+        """Hand over an order, to be carried out after those before it; waits for nothing."""
+        self.start()
+        self._given.append(order)
+        self._line.say(order.model_dump_json().encode())
+
+    def answer(
+        self, on_progress: Callable[[Progress], None], interrupted: Callable[[], str | None]
     ) -> Answer:
-        """Have one order carried out.
+        """Wait for what becomes of the oldest order that was given.
 
         `interrupted` is asked ten times a second; a reason makes us kill the child. Anything but a
-        well-formed answer to this very order counts as a crash.
+        well-formed answer to this very order counts as a crash. After a crash or a kill no order is
+        with the child any more.
         """
-        self.start()
+        order = self._given[0]
         suspects: tuple[int, ...] = ()
         loaded = False
         try:
-            self._connection.send_bytes(order.model_dump_json().encode())
             while True:
                 reason = interrupted()
                 if reason is not None:
                     self.kill()
                     return Abandoned(reason, suspects)
-                alive = self._process.is_alive()
-                message = self._listener.next(_TICK_SECONDS)
+                message = self._hear()
                 if message is None:
-                    if alive:
-                        continue
-                    # a process that it has forked may still hold its end of the pipe
-                    raise EOFError
+                    continue
                 match FROM_CHILD.validate_json(message):
                     case Progress() as progress:
                         suspects, loaded = progress.in_flight, True
+                        self._model = order.spec.model.sha256 or order.spec.model.engine
                         on_progress(progress)
                     case answer if answer.token == order.token:
+                        self._given.popleft()
                         return answer
                     case answer:
                         raise ValueError(f"an answer to another order: {answer.token}")
         except (EOFError, OSError):
-            return Crashed(self._epitaph(), suspects, loaded)
+            reason, epitaph = interrupted(), self._epitaph()
+            if reason is not None:
+                return Abandoned(reason, suspects)
+            return Crashed(epitaph, suspects, loaded)
         except ValueError as error:
             self.kill()
             return Crashed(f"CHILD_PROTOCOL: {str(error)[:200]}", suspects, loaded)
+
+    def _hear(self) -> bytes | None:
+        alive = self._process.is_alive()
+        message: bytes | None = self._line.hear(_TICK_SECONDS)
+        if message is None and not alive:
+            # a process that it has forked may still hold its end of the pipe
+            raise EOFError
+        return message
 
     def kill(self) -> None:
         """End the child, its process group and whatever it has started; safe at any time."""
@@ -130,15 +154,19 @@ class ComputeChild:
         for _ in range(_ROUNDS):
             if not (family := self._family()):
                 break
-            for victim in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    victim.kill()
+            _kill(family)
             self._process.join(_DEATH_SECONDS)
             orphans = [each for each in family if each.pid != self._process.pid]
             psutil.wait_procs(orphans, timeout=_DEATH_SECONDS)
         self._process.join(_DEATH_SECONDS)
-        self._listener.close()
-        self._process = self._connection = self._listener = None
+        self._line.close()
+        self._process = self._line = self._model = None
+        self._given.clear()
+
+    def shoot(self) -> None:
+        """Kill what computes, from another thread than the one that waits for its answer."""
+        if self.busy:
+            _kill(self._family())
 
     def _family(self) -> list[psutil.Process]:
         """The child, its descendants, and orphans of theirs that this process has adopted."""
@@ -157,6 +185,12 @@ class ComputeChild:
         if code < 0:
             return _killed_by(signal.Signals(-code))
         return f"exited with status {code}"
+
+
+def _kill(family: list[psutil.Process]) -> None:
+    for victim in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

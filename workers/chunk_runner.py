@@ -1,39 +1,39 @@
-"""One attempt at one chunk, from claim to commit: the only way by which a worker touches state.
-
-claim → heartbeat ┬→ the child computes and makes its part durable → commit
-├→ it stops by itself → release, refuse the model, or fail the job
-├→ it crashes or stalls → count it, split or bury
-└→ the lease is lost → kill it and say nothing
-"""
+"""Finds work, claims it and has it carried out: the only way by which a worker touches state."""
 
 from __future__ import annotations
 
 import logging
-import random
-import threading
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
 
 from millrace.clock import Clock
 from millrace.db.session import Database
-from millrace.errors import LeaseLost, MillraceError, Unavailable, explained
-from millrace.lifecycle import chunks, jobs, queries, retry
+from millrace.errors import LeaseLost, MillraceError, Unavailable
+from millrace.failpoints import failpoint
+from millrace.lifecycle import chunks, queries
 from millrace.settings import Settings
 from millrace.telemetry import fields
 from millrace.types import ChunkKind, JobId, Lease, WorkerId
-from workers.child import Abandoned, ComputeChild, Crashed
-from workers.commit import AnswerRejected, commit
+from workers import ending
+from workers.batch import Batch
+from workers.bench import Bench
+from workers.child import ComputeChild
+from workers.drain import Drain
 from workers.finalise import publish
 from workers.heartbeat import Heartbeat
-from workers.order import Finished, Stopped
-from workers.order_desk import write_order
+from workers.pace import Pace
+from workers.recovery import Recovery
 
 log = logging.getLogger(__name__)
 
-_KILLS_AT_LOAD = 5
-"""Attempts at one chunk after which a kill while loading is taken for the model's own doing."""
+Find = Callable[[Connection], list[tuple[JobId, int]]]
+
+_LOOKS = 3
 
 
 class ChunkRunner:
-    """Carries out one chunk at a time; called by the doorbell and by whoever looks for work."""
+    """Carries out one batch at a time; called by one thread."""
 
     def __init__(
         self,
@@ -43,144 +43,137 @@ class ChunkRunner:
         settings: Settings,
         clock: Clock,
     ) -> None:
-        self._database = database
-        self._child = child
+        pace = Pace(settings.batch_seconds, settings.max_batch)
+        self._bench = Bench(database, child, settings, clock, Drain(clock), pace, Recovery(clock))
         self._worker = worker
-        self._settings = settings
-        self._clock = clock
-        self._one_at_a_time = threading.Lock()
-        self._drain_until: float | None = None
+        self._beat: Heartbeat | None = None
+
+    @property
+    def idle_by_choice(self) -> bool:
+        """Whether it would take no work now, were there any."""
+        return self._bench.drain.begun or self._bench.recovery.going_on
 
     def run(self, job_id: JobId, idx: int) -> bool:
-        """Claim the chunk and carry it out; false where it was not to be had."""
-        with self._one_at_a_time:
-            if self._drain_until is not None:
-                return False
-            try:
-                lease = self._claim(job_id, idx)
-                if lease is not None:
-                    self._carry_out(lease)
-            except LeaseLost:
-                log.info("lease lost %s", fields(job=job_id, chunk=idx))
-            except Unavailable as error:
-                log.warning("left alone %s", fields(job=job_id, chunk=idx, reason=error))
-                return False
-        return lease is not None
+        """Take this very chunk; false where it is not to be had."""
+        return self._run(lambda _: [(job_id, idx)])
+
+    def run_rung(self, job_id: JobId | None = None) -> bool:
+        """Take what the scheduler has chosen to be next; false where there is nothing."""
+        return self._run(lambda connection: self._rung(connection, job_id))
 
     def run_due(self, job_id: JobId | None = None) -> bool:
-        """Look in the database for work that nobody rang for; true where some was done."""
-        try:
-            with self._database.read() as connection:
-                due = queries.due(connection, limit=8, job_id=job_id)
-        except Unavailable as error:
-            log.warning("cannot look for work %s", fields(reason=error))
-            return False
-        return any(self.run(found, idx) for found, idx in random.sample(due, len(due)))
+        """Take what is rung, or else whatever is due; false where there is nothing."""
+        return self._run(
+            lambda connection: self._rung(connection, job_id) or self._due(connection, job_id)
+        )
 
     def drain(self, grace: float) -> None:
         """Claim nothing more; what runs may go on for `grace` seconds, then it is released."""
-        until = self._clock.monotonic() + grace
-        self._drain_until = min(until, self._drain_until or until)
+        self._bench.drain.begin(grace)
 
-    def _claim(self, job_id: JobId, idx: int) -> Lease | None:
-        with self._database.write(durable=False) as connection:
-            return chunks.claim(connection, job_id, idx, self._worker, self._settings.lease_seconds)
+    def enforce(self) -> None:
+        """Kill the child once its leases cannot be trusted, though our thread may hang somewhere.
 
-    def _carry_out(self, lease: Lease) -> None:
-        beat = Heartbeat(
-            self._database,
-            lease,
-            self._settings.lease_seconds,
-            self._settings.heartbeat_seconds,
-            self._clock,
+        For a thread other than the one that works.
+        """
+        beat = self._beat
+        if beat is not None and beat.lost:
+            self._bench.child.shoot()
+
+    def _run(self, find: Find) -> bool:
+        if self.idle_by_choice:
+            return False
+        failpoint("w.before_claim")
+        try:
+            leases = self._claim(find)
+        except Unavailable as error:
+            log.warning("cannot look for work %s", fields(reason=error))
+            return False
+        if leases:
+            failpoint("w.after_claim")
+            self._carry_out(leases)
+            failpoint("w.done")
+        return bool(leases)
+
+    def _claim(self, find: Find) -> list[Lease]:
+        """Leases of one job; looks again where others were faster."""
+        settings, pace = self._bench.settings, self._bench.pace
+        for _ in range(_LOOKS):
+            with self._bench.database.write(durable=False) as connection:
+                found = find(connection)
+                if not found:
+                    return []
+                job_id = found[0][0]
+                idxs = [idx for each, idx in found if each == job_id][: pace.size(job_id)]
+                leases = chunks.claim_many(
+                    connection, job_id, idxs, self._worker, settings.lease_seconds
+                )
+            if leases:
+                return leases
+        return []
+
+    def _rung(self, connection: Connection, job_id: JobId | None) -> list[tuple[JobId, int]]:
+        settings = self._bench.settings
+        return queries.next_rung(
+            connection,
+            pool=settings.pool,
+            worker=self._worker,
+            limit=settings.max_batch,
+            affinity=settings.affinity_seconds,
+            job_id=job_id,
+        )
+
+    def _due(self, connection: Connection, job_id: JobId | None) -> list[tuple[JobId, int]]:
+        settings = self._bench.settings
+        return queries.due(
+            connection,
+            limit=settings.max_batch,
+            pool=settings.pool,
+            job_id=job_id,
+            unrung_for=settings.affinity_seconds,
+        )
+
+    def _carry_out(self, leases: Sequence[Lease]) -> None:
+        settings = self._bench.settings
+        beat = self._beat = Heartbeat(
+            self._bench.database,
+            leases,
+            settings.lease_seconds,
+            settings.heartbeat_seconds,
+            self._bench.clock,
         )
         with beat:
             try:
-                if lease.kind is ChunkKind.FINALIZE:
-                    publish(self._database, lease)
+                if leases[0].kind is ChunkKind.FINALIZE:
+                    publish(self._bench.database, leases[0])
                 else:
-                    self._infer(lease, beat)
+                    Batch(self._bench, beat, leases).carry_out()
+            except Exception as error:
+                self._excuse(leases, error)
+        self._beat = None
+
+    def _excuse(self, leases: Sequence[Lease], error: Exception) -> None:
+        """What the batch itself had no answer to."""
+        for lease in leases:
+            try:
+                self._end(lease, error)
             except LeaseLost:
-                raise
-            except Unavailable as error:
-                # where it is the database that is away, this fails too, and the lease runs out
-                self._release(lease, infra=True, reason=str(error))
-            except MillraceError as error:
-                self._fail_job(lease, error.code, explained(error.message, error.hint))
-            except Exception:
-                log.exception("attempt failed %s", fields(job=lease.job_id, chunk=lease.idx))
-                self._release(lease, infra=True, reason="an internal error; see the worker's log")
+                log.info("lease lost %s", fields(job=lease.job_id, chunk=lease.idx))
+            except Unavailable as away:
+                told = fields(job=lease.job_id, chunk=lease.idx, reason=away)
+                log.warning("lease left to run out %s", told)
 
-    def _infer(self, lease: Lease, beat: Heartbeat) -> None:
-        with self._database.read() as connection:
-            order = write_order(connection, lease)
-        answer = self._child.execute(order, beat.report, lambda: self._interruption(beat))
-        match answer:
-            case Finished():
-                try:
-                    commit(self._database, lease, order, answer, self._clock)
-                except AnswerRejected as rejected:
-                    self._child.kill()
-                    self._crash(lease, Crashed(rejected.message, (), loaded=True))
-            case Stopped(reason="infra"):
-                self._release(lease, infra=True, reason=f"{answer.code}: {answer.message}")
-            case Stopped(reason="model"):
-                self._refuse_model(lease, answer)
-            case Stopped():
-                message = explained(answer.message, answer.hint)
-                self._fail_job(lease, answer.code, message)
-            case Crashed(loaded=False):
-                self._crash_at_load(lease, answer)
-            case Crashed() | Abandoned(reason="stalled"):
-                self._crash(lease, answer)
-            case Abandoned(reason="drained"):
-                self._release(lease, infra=False, reason="the worker is going away")
-            case Abandoned():
-                raise LeaseLost
-
-    def _interruption(self, beat: Heartbeat) -> str | None:
-        if beat.lost:
-            return "lost"
-        if self._drain_until is not None and self._clock.monotonic() >= self._drain_until:
-            return "drained"
-        if beat.idle_seconds() > self._settings.stall_seconds:
-            return "stalled"
-        return None
-
-    def _release(self, lease: Lease, *, infra: bool, reason: str) -> None:
-        delay = retry.backoff(lease.attempt, random.random()) if infra else 0.0
-        with self._database.write() as connection:
-            chunks.release(connection, lease, infra=infra, delay=delay, reason=reason)
-
-    def _refuse_model(self, lease: Lease, answer: Stopped) -> None:
-        message = explained(answer.message, answer.hint)
-        with self._database.write() as connection:
-            chunks.refuse_model(connection, lease, answer.code, message)
-
-    def _crash_at_load(self, lease: Lease, answer: Crashed) -> None:
-        """No row is to blame: a kill from outside is tried again, a model that dies is refused."""
-        self._child.start()
-        if answer.killed and lease.attempt < _KILLS_AT_LOAD:
-            self._release(lease, infra=True, reason=answer.detail)
-            return
-        message = f"the process died while it loaded the model: {answer.detail}"
-        with self._database.write() as connection:
-            chunks.refuse_model(connection, lease, "MODEL_CRASHED", message)
-
-    def _fail_job(self, lease: Lease, code: str, reason: str) -> None:
-        with self._database.write() as connection:
-            if lease.kind is ChunkKind.FINALIZE:
-                jobs.abandon(connection, lease, code, reason)
-                return
-            chunks.release(connection, lease, infra=False, delay=0.0, reason=reason)
-            jobs.fail(connection, lease.job_id, code, reason)
-
-    def _crash(self, lease: Lease, answer: Crashed | Abandoned) -> None:
-        detail = answer.detail if isinstance(answer, Crashed) else "made no progress and was killed"
-        with self._database.write() as connection:
-            decision = chunks.crash(connection, lease, answer.suspects, detail)
-        log.warning(
-            "compute crashed %s",
-            fields(job=lease.job_id, chunk=lease.idx, detail=detail, decision=decision),
-        )
-        self._child.start()
+    def _end(self, lease: Lease, error: Exception) -> None:
+        database = self._bench.database
+        match error:
+            case LeaseLost():
+                raise error
+            case Unavailable():
+                ending.release(database, lease, infra=True, reason=str(error))
+            case MillraceError():
+                ending.fail_job(database, lease, error)
+            case _:
+                told = fields(job=lease.job_id, chunk=lease.idx)
+                log.error("attempt failed %s", told, exc_info=error)
+                reason = "an internal error; see the worker's log"
+                ending.release(database, lease, infra=True, reason=reason)

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from millrace import catalog
 from millrace.errors import InvalidInput, MillraceError, ModelError, NotFound
+from millrace.storage import s3_endpoint
 from workers import device
 from workers.confinement import confine
 from workers.engine_cache import EngineCache
@@ -49,6 +50,8 @@ def serve(connection: Connection, settings: ComputeSettings) -> None:
     on = device.resolve(settings.device)
     confine(settings.threads, settings.memory_bytes if on == "cpu" else None)
     pa.set_cpu_count(settings.threads)
+    s3 = settings.s3
+    s3_endpoint.configure(s3.url, s3.region, s3.addressing, s3.patience)
     _warm(settings.engine)
     answer_orders(connection, on, settings)
 

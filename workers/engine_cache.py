@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from millrace import catalog
 from millrace.errors import ModelError, NotFound
 from millrace.registry.fingerprint import model_files, sha256_of
-from millrace.spec import JobSpec, ModelRef
-from millrace.types import Json
+from millrace.spec import JobSpec
 from workers import device
 from workers.budget_file import BudgetFile
 from workers.budget_tuner import BudgetTuner
@@ -25,6 +23,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 @dataclass(slots=True)
 class _Held:
     key: str
+    spec: JobSpec
     engine: Engine
     loaded: Loaded
     budgets: BudgetFile | None
@@ -43,11 +42,14 @@ class EngineCache:
 
     def get(self, spec: JobSpec) -> tuple[Engine, Loaded]:
         """The engine for `spec`, loaded and verified; `ModelError` says why there is none."""
+        if self._held is not None and self._held.spec is spec and self._held.engine.health():
+            return self._held.engine, self._held.loaded
         key = json.dumps([spec.model.model_dump(mode="json"), spec.options], sort_keys=True)
         held = self._held
         if held is None or held.key != key or not held.engine.health():
             self.close()
-            held = self._held = self._load(key, spec.model, spec.options)
+            held = self._held = self._load(key, spec)
+        held.spec = spec
         return held.engine, held.loaded
 
     def remember(self) -> None:
@@ -67,12 +69,13 @@ class EngineCache:
             self._held = None
             device.free_memory()
 
-    def _load(self, key: str, model: ModelRef, options: Mapping[str, Json]) -> _Held:
+    def _load(self, key: str, spec: JobSpec) -> _Held:
+        model, options = spec.model, spec.options
         if model.sha256 is not None:
             self._verify(model.location, model.sha256)
         engine: Engine = catalog.load(catalog.engine(model.engine).path)()
         loaded = engine.load(model.location, model.sha256, self._device, self._limits, options)
-        held = _Held(key, engine, loaded, None, None)
+        held = _Held(key, spec, engine, loaded, None, None)
         if isinstance(engine, BatchEngine):
             fixed = options.get("max_cost") is not None
             if self._budget_folder is not None and not fixed:

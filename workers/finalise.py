@@ -9,11 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from millrace import storage
 from millrace.db.session import Database
 from millrace.error_records import error_records, rows_by_input
-from millrace.errors import Conflict, InvalidInput, LeaseLost, MillraceError, NotFound
+from millrace.errors import (
+    Conflict,
+    InvalidInput,
+    LeaseLost,
+    MillraceError,
+    NotFound,
+    Unavailable,
+)
+from millrace.failpoints import failpoint
 from millrace.lifecycle import chunks, jobs, queries
 from millrace.lifecycle.queries import JobView, SettledChunk
 from millrace.manifest import (
@@ -24,11 +34,13 @@ from millrace.manifest import (
     ManifestInput,
     ManifestPart,
     RowCounts,
+    addressed,
     distinct,
     sha256,
     tombstone,
 )
 from millrace.storage.base import Storage
+from millrace.telemetry import fields
 from millrace.types import Input, Lease
 
 log = logging.getLogger(__name__)
@@ -38,7 +50,8 @@ def publish(database: Database, lease: Lease) -> None:
     """Publish the results of the job whose finalize chunk is leased, and end the job.
 
     Raises `Conflict` where the output holds another manifest, and `InvalidInput` where a part is no
-    longer what was committed; a tombstone then keeps everybody else from publishing.
+    longer what was committed; a tombstone then keeps everybody else from publishing. Where storage
+    lets us do neither, nobody knows whether the results are published: `Unavailable`.
     """
     with database.read() as connection:
         job = queries.job(connection, lease.job_id)
@@ -50,27 +63,50 @@ def publish(database: Database, lease: Lease) -> None:
         _check_parts(store, job, settled)
         manifest = _manifest(job, inputs, settled, _write_errors(store, job, inputs, settled))
         content = manifest.to_bytes()
-    except InvalidInput:
+        failpoint("f.built")
+    except (InvalidInput, Conflict):
         grave = tombstone(job.id)
-        standing = store.put_once(f"{job.spec.output}/{MANIFEST}", grave)
+        standing = _claim(store, job, grave)
         if standing == grave or not _is_of(job, standing):
             raise
         # an earlier attempt has published and only could not say so
         manifest, content = Manifest.from_bytes(standing), standing
-    if store.put_once(f"{job.spec.output}/{MANIFEST}", content) != content:
+    if _claim(store, job, content) != content:
         raise Conflict(
             "OUTPUT_CONFLICT",
             f"{job.spec.output} already holds another manifest",
             "choose another --output; nothing was overwritten",
         )
-    store.put_once(f"{job.spec.output}/{SUCCESS}", b"")
+    failpoint("f.put")
+    with _undecided():
+        store.put_once(f"{job.spec.output}/{SUCCESS}", b"")
     with database.read() as connection:
         if chunks.settled(connection, lease) != "leased":
             raise LeaseLost
     # before the job ends: whoever waits for that may end this process at once
     _sweep(store, job, manifest)
+    failpoint("f.swept")
     with database.write() as connection:
         jobs.publish(connection, lease, sha256(content))
+    failpoint("f.published")
+
+
+@contextmanager
+def _undecided() -> Iterator[None]:
+    """Not being allowed to publish says nothing of what an earlier try did."""
+    try:
+        yield
+    except (InvalidInput, NotFound) as error:
+        raise Unavailable(error.code, error.message, error.hint) from error
+
+
+def _claim(store: Storage, job: JobView, content: bytes) -> bytes:
+    """The manifest that stands in the output from now on, `content` if there was none."""
+    with _undecided():
+        if not store.exclusive(job.spec.output):
+            # whatever may come to stand under the usual name, this one keeps its own
+            store.put_once(f"{job.spec.output}/{addressed(content)}", content)
+        return store.put_once(f"{job.spec.output}/{MANIFEST}", content)
 
 
 def _is_of(job: JobView, content: bytes) -> bool:
@@ -82,11 +118,13 @@ def _is_of(job: JobView, content: bytes) -> bool:
 
 def _check_parts(store: Storage, job: JobView, settled: tuple[SettledChunk, ...]) -> None:
     """Each committed part is still there and as long as it was."""
+    sizes = {
+        found.uri: found.size
+        for folder in ("parts", "errors")
+        for found in store.list(f"{job.spec.output}/{folder}")
+    }
     for part in (part for chunk in settled for part in (chunk.part, chunk.error_part) if part):
-        try:
-            size = store.info(f"{job.spec.output}/{part.path}").size
-        except NotFound:
-            size = -1
+        size = sizes.get(f"{job.spec.output}/{part.path}", -1)
         if size != part.bytes:
             found = "is gone" if size < 0 else f"has {size} bytes instead of {part.bytes}"
             raise InvalidInput(
@@ -179,9 +217,12 @@ def _manifest(
 def _sweep(store: Storage, job: JobView, manifest: Manifest) -> None:
     """Delete what attempts that can no longer commit have left beside the published parts."""
     keep = {f"{job.spec.output}/{path}" for path in manifest.paths()}
-    for folder in ("parts", "errors"):
-        store.clear_spool(f"{job.spec.output}/{folder}")
-        for leftover in store.list(f"{job.spec.output}/{folder}"):
-            if leftover.uri not in keep:
-                log.info("swept %s", leftover.uri)
-                store.delete(leftover.uri)
+    try:
+        for folder in ("parts", "errors"):
+            store.clear_spool(f"{job.spec.output}/{folder}")
+            for leftover in store.list(f"{job.spec.output}/{folder}"):
+                if leftover.uri not in keep:
+                    log.info("swept %s", leftover.uri)
+                    store.delete(leftover.uri)
+    except InvalidInput as error:
+        log.warning("left unswept %s", fields(job=job.id, reason=error))

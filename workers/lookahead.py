@@ -60,12 +60,14 @@ def ahead(source: Iterator[T], depth: int, name: str) -> Generator[T, None, None
 class Behind(Generic[T]):
     """A thread that does `work` on each item given to it, in order, up to `depth` items behind.
 
-    What `work` raises is raised by the next `give`, or at the end of the with block.
+    What `work` raises is raised by a later `give`, or at the end of the with block. The last item
+    is left to the end of the block, so that a single one needs no thread.
     """
 
     def __init__(self, work: Callable[[T], None], depth: int, name: str) -> None:
         self._work = work
         self._depth = depth
+        self._last: list[T] = []
         self._pending: deque[Future[None]] = deque()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
@@ -73,7 +75,8 @@ class Behind(Generic[T]):
         """Hand over one item; waits while `depth` items are unfinished."""
         while len(self._pending) >= self._depth or (self._pending and self._pending[0].done()):
             self._pending.popleft().result()
-        self._pending.append(self._thread.submit(self._work, item))
+        self._pending.extend(self._thread.submit(self._work, each) for each in self._last)
+        self._last = [item]
 
     def __enter__(self) -> Behind[T]:
         return self
@@ -85,5 +88,8 @@ class Behind(Generic[T]):
         trace: TracebackType | None,
     ) -> None:
         self._thread.shutdown(wait=True, cancel_futures=kind is not None)
-        while kind is None and self._pending:
-            self._pending.popleft().result()
+        if kind is None:
+            while self._pending:
+                self._pending.popleft().result()
+            for item in self._last:
+                self._work(item)

@@ -1,9 +1,13 @@
-"""An idle worker looks for work by itself, so that an empty or absent broker costs seconds."""
+"""The one thread that works: it looks for work whenever somebody rings, and now and then by itself,
+so that an empty or absent broker costs seconds.
+"""
 
 from __future__ import annotations
 
 import logging
+import random
 import threading
+from collections.abc import Callable
 
 from millrace.clock import Clock
 from millrace.types import JobId
@@ -11,37 +15,94 @@ from workers.chunk_runner import ChunkRunner
 
 log = logging.getLogger(__name__)
 
+_SOON_SECONDS = 0.05
+_PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 1.0
+
 
 class Lookout:
-    """A thread that carries out whatever is due while nobody rings."""
+    """Carries out what is rung; whatever else is due only where nothing was rung for a while."""
 
     def __init__(
-        self, runner: ChunkRunner, clock: Clock, interval: float, job_id: JobId | None
+        self,
+        runner: ChunkRunner,
+        clock: Clock,
+        interval: float,
+        job_id: JobId | None,
+        fit: Callable[[], bool] = lambda: True,
     ) -> None:
         self._runner = runner
         self._clock = clock
         self._interval = interval
         self._job_id = job_id
+        self._fit = fit
+        self._bell = threading.Event()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lookout")
+        self._help_at = clock.monotonic()
+        self._in_vain = 0
+        self._rung_in_vain = 0
+        self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
 
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Look no more; returns when what it had found is carried out or released."""
+    def ring(self) -> None:
+        """There may be work; from any thread. While it works this is remembered, once."""
+        self._bell.set()
+
+    def stop(self, seconds: float | None = None) -> bool:
+        """Look no more; true when what it had found is carried out or released, within so long."""
         self._stopped.set()
-        self._thread.join()
+        self._bell.set()
+        self._thread.join(seconds)
+        return not self.alive
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            if not self._look():
-                self._clock.wait(self._stopped, self._interval)
+            # rung from here on means: after we have looked
+            self._bell.clear()
+            if self._look():
+                self._in_vain = self._rung_in_vain = 0
+            elif not self._stopped.is_set():
+                self._wait()
 
     def _look(self) -> bool:
         try:
-            return self._runner.run_due(self._job_id)
+            return self._fit() and (self._take_rung() or self._help())
         except Exception:
             # a worker that no longer looks would idle for ever where there is no broker
             log.exception("looking for work failed")
             return False
+
+    def _take_rung(self) -> bool:
+        found = self._runner.run_rung(self._job_id)
+        if found:
+            self._help_at = self._clock.monotonic() + self._interval
+        return found
+
+    def _help(self) -> bool:
+        """Take what the scheduler, if there is one, has not chosen in all this time."""
+        if self._clock.monotonic() < self._help_at:
+            return False
+        found = self._runner.run_due(self._job_id)
+        if not found:
+            self._help_at = self._clock.monotonic() + self._interval * random.uniform(0.5, 1.0)
+        return found
+
+    def _wait(self) -> None:
+        """Until somebody rings, or for a while that grows: more may be rung the next moment.
+
+        Not at once where many have rung in vain, as who forges bells.
+        """
+        pause = min(_PAUSE_SECONDS * self._rung_in_vain, _LONGEST_PAUSE_SECONDS)
+        self._clock.wait(self._stopped, pause)
+        patience = min(_SOON_SECONDS * 2 ** min(self._in_vain, 16), self._interval)
+        self._in_vain += 1
+        if self._clock.wait(self._bell, patience):
+            self._rung_in_vain += 1
+        else:
+            self._rung_in_vain = 0

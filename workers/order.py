@@ -6,6 +6,7 @@ The worker sends a `WorkOrder`; the child answers with any number of `Progress` 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
@@ -14,6 +15,12 @@ from millrace.spec import JobSpec
 from millrace.types import Input, Part
 
 MAX_MESSAGE_BYTES = 16 << 20
+
+
+@lru_cache(maxsize=1)
+def _parsed(spec: str) -> JobSpec:
+    """Orders of one job follow one another, and its document may be long."""
+    return JobSpec.model_validate_json(spec)
 
 
 class _Message(BaseModel):
@@ -34,11 +41,17 @@ class WorkOrder(_Message):
     """Only those that overlap ``[start, end)``."""
     arrow_schema: str
     """The pinned input schema, an Arrow IPC schema message in base64."""
-    spec: JobSpec
+    asked: str
+    """The job's `JobSpec` as JSON."""
     suspects: tuple[int, ...] = ()
     """Positions (in the job's space) to run last, one by one."""
     part_stem: str
     """File name of the part without its suffix, unique to this attempt."""
+
+    @property
+    def spec(self) -> JobSpec:
+        """What somebody asked for; the same object for orders of the same job."""
+        return _parsed(self.asked)
 
 
 class Progress(_Message):

@@ -1,30 +1,43 @@
-"""Turns a lease into the order that the compute child gets."""
+"""Turns leases into the orders that the compute child gets."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
 from millrace.errors import LeaseLost
 from millrace.lifecycle import queries
-from millrace.types import Lease
+from millrace.lifecycle.queries import JobView
+from millrace.types import Input, JobId, Lease, Span
 from workers.order import WorkOrder
 
 
-def write_order(connection: Connection, lease: Lease) -> WorkOrder:
-    """Everything the child needs to know, read in one transaction; it never sees the database."""
-    job = queries.job(connection, lease.job_id)
+def write_orders(connection: Connection, leases: Sequence[Lease]) -> list[WorkOrder]:
+    """Everything the child needs to know about these chunks of one job; it never sees the database.
+
+    Raises `LeaseLost` where there is no such job any more.
+    """
+    job_id = leases[0].job_id
+    job = queries.job(connection, job_id)
     if job is None:
         raise LeaseLost
+    inputs = _inputs(connection, job_id, [lease.span for lease in leases])
+    asked = job.spec.model_dump_json()
+    return [_order(job, asked, lease, inputs) for lease in leases]
+
+
+def _order(job: JobView, asked: str, lease: Lease, inputs: Iterable[Input]) -> WorkOrder:
     return WorkOrder(
         job_id=lease.job_id,
         idx=lease.idx,
         attempt=lease.attempt,
-        token=lease.token,
+        token=f"{lease.token}-{lease.idx}",
         start=lease.span.start,
         end=lease.span.end,
-        inputs=queries.inputs(connection, lease.job_id, lease.span),
+        inputs=tuple(each for each in inputs if _overlap(each, lease.span)),
         arrow_schema=job.arrow_schema,
-        spec=job.spec,
+        asked=asked,
         suspects=lease.suspects,
         part_stem=part_stem(lease, job.position_end),
     )
@@ -37,3 +50,25 @@ def part_stem(lease: Lease, position_end: int) -> str:
     """
     width = len(str(position_end))
     return f"{lease.span.start:0{width}d}-a{lease.attempt}-{lease.token[:8]}"
+
+
+def _inputs(connection: Connection, job_id: JobId, spans: list[Span]) -> list[Input]:
+    """The inputs of all these chunks; asked for once where the chunks are neighbours."""
+    found: dict[int, Input] = {}
+    for span in _joined(spans):
+        found |= {each.index: each for each in queries.inputs(connection, job_id, span)}
+    return [found[index] for index in sorted(found)]
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    joined: list[Span] = []
+    for span in sorted(spans, key=lambda each: each.start):
+        if joined and joined[-1].end == span.start:
+            joined[-1] = Span(joined[-1].start, span.end)
+        else:
+            joined.append(span)
+    return joined
+
+
+def _overlap(source: Input, span: Span) -> bool:
+    return source.base < span.end and source.base + source.extent > span.start

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from millrace.datasets.base import RowWriter, WritableFormat
+from millrace.failpoints import failpoint
 from millrace.storage.base import Storage
 from millrace.types import Json, Part
 
@@ -71,9 +71,9 @@ class PartWriter:
         if self._rows is not None:
             self._rows.close()
             part = self._put("parts", self._form.suffix, self.rows_ok)
+        failpoint("w.mid_put")
         if self._errors is not None:
             self._errors.flush()
-            os.fsync(self._errors.fileno())
             errors = self._put("errors", ".jsonl", self.rows_err)
         return part, errors
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from functools import lru_cache
+from itertools import islice
 from typing import cast
 
 import numpy as np
@@ -18,6 +20,7 @@ from millrace import datasets, storage
 from millrace.datasets.base import Rows, WritableFormat
 from millrace.datasets.schema import decode_schema
 from millrace.errors import InvalidInput
+from millrace.failpoints import failpoint
 from millrace.storage.base import StoredObject
 from millrace.types import Input, OnError
 from workers.engines.base import Engine, Loaded, Predicted, Prepared, Refused
@@ -42,13 +45,19 @@ def run_order(
     Raises `InvalidInput` for what no attempt can mend, `ModelError` for the engine's fault,
     `Unavailable` or `OSError` for the surroundings'.
     """
-    schema = decode_schema(order.arrow_schema)
+    failpoint("w.before_read")
+    schema = _schema(order.arrow_schema)
     used = engine.input_columns(schema, order.spec.input_columns)
     formats = [source.format for source in order.inputs]
     projection = project(schema, order.spec, used, formats, engine.traits.passthrough)
     if loaded.columns is not None:
         projection.results(loaded.columns)
     return _Run(order, engine, projection, loaded, report, types).finish()
+
+
+@lru_cache(maxsize=1)
+def _schema(encoded: str) -> pa.Schema:
+    return decode_schema(encoded)
 
 
 class _Run:
@@ -85,7 +94,9 @@ class _Run:
             watcher.leave()
             rows = sum(self._read.values())
             assert parts.rows_ok + parts.rows_err == rows, "a row got lost"
+            failpoint("w.before_put")
             part, error_part = parts.publish()
+            failpoint("w.after_put")
         return Finished(
             token=order.token,
             rows_ok=parts.rows_ok,
@@ -97,7 +108,7 @@ class _Run:
         )
 
     def _prepared(self, watcher: ProgressWatcher) -> Generator[tuple[Window, Prepared], None, None]:
-        """Prepared windows, from threads ahead.
+        """Prepared windows, from threads ahead where there are several.
 
         Where an earlier attempt crashed, nothing runs ahead and the window is announced first, so
         that a crash while reading or preparing has its suspects too.
@@ -107,7 +118,12 @@ class _Run:
                 watcher.preparing(window)
                 yield window, self._prepare(window)
             return
-        with closing(ahead(windows(self._stretches()), _DEPTH, "read")) as read:
+        found = windows(self._stretches())
+        first = list(islice(found, 2))
+        if len(first) < 2:
+            yield from ((each, self._prepare(each)) for each in first)
+            return
+        with closing(ahead(_chained(first, found), _DEPTH, "read")) as read:
             ready = ((each, self._prepare(each)) for each in read)
             yield from ahead(ready, _DEPTH, "prepare")
 
@@ -175,6 +191,11 @@ class _Run:
             for field in schema
         ]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _chained(first: list[Window], rest: Iterator[Window]) -> Iterator[Window]:
+    yield from first
+    yield from rest
 
 
 def _next_row(rows: Rows, otherwise: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from millrace.failpoints import failpoint
 from workers.order import Progress
 from workers.window import Window
 
@@ -32,6 +33,7 @@ class ProgressWatcher:
 
     def starting(self, row: NDArray[np.int64]) -> None:
         self._send(self._place[row])
+        failpoint("w.mid_compute")
 
     def finished(self, rows: int) -> None:
         self._rows += rows

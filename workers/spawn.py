@@ -5,9 +5,11 @@ The worker needs none of what the child computes with, and starts it before anyt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from millrace.storage.s3_endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class ComputeSettings:
     """The engine that is likely to be asked for, to be imported while there is no order yet."""
     budget_folder: Path | None = None
     """Where learned batch sizes are kept between processes; nowhere if none."""
+    s3: Endpoint = field(default_factory=Endpoint)
+    """Where S3 is; what the worker was told by its variables, which the child forgets."""
 
 
 def begin(connection: Any, settings: ComputeSettings) -> None:

@@ -9,11 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from millrace.telemetry import redact
+
 
 def readable(text: str) -> str:
-    """The same text with local files as paths, the way they were typed, and on one line."""
+    """The same text on one line, local files as paths, the way they were typed, no passwords."""
     paths = re.sub(r"file://(/\S*)", lambda uri: unquote(uri[1]), text)
-    return " ".join(paths.split())
+    return redact(" ".join(paths.split()))
+
+
+def cell(value: Any) -> str:
+    """A value of a summary for people: a share as per cent, numbers with commas."""
+    if isinstance(value, float):
+        return f"{value:.0%}" if 0 <= value <= 1 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else readable(str(value))
 
 
 def complain(code: str, message: str, hint: str = "") -> None:

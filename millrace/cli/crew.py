@@ -1,12 +1,16 @@
-"""The worker processes of one run: started, watched, replaced when they die, and always ended."""
+"""Worker processes: started, watched, replaced when they die, and always ended."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import secrets
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,37 +18,49 @@ import psutil
 
 from millrace.db.session import Database
 from millrace.errors import Unavailable
-from millrace.lifecycle import chunks
-from millrace.lifecycle.queries import JobView
+from millrace.lifecycle import chunks, workers
 from millrace.settings import Settings
+from millrace.telemetry import fields
 from millrace.types import WorkerId
 
-_QUICK_DEATHS = 5
-_QUICK_SECONDS = 10.0
+log = logging.getLogger(__name__)
+
+_RECENT_SECONDS = 10.0
 _STOP_SECONDS = 10.0
 
 
 class Crew:
-    """``with Crew(…) as crew:`` keeps `size` workers at work on one job until the block ends."""
+    """``with Crew(…) as crew:`` keeps `size` workers at work until the block ends.
 
-    def __init__(self, size: int, job: JobView, settings: Settings, database: Database) -> None:
+    `arguments` are added to those of each process, `output` is the file that takes what they say;
+    without one they write where we do.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        settings: Settings,
+        database: Database,
+        *,
+        arguments: Sequence[str] = (),
+        output: Path | None = None,
+    ) -> None:
         self._size = size
-        self._job = job
         self._settings = settings
         self._database = database
-        self._log = settings.state / "logs" / f"{job.id}.log"
+        self._arguments = tuple(arguments)
+        self.output = output
+        # a process id would come again after a restart of the container
+        self._name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._members: dict[WorkerId, subprocess.Popen[bytes]] = {}
+        self._fallen: set[WorkerId] = set()
         self._started = 0
         self._deaths: list[float] = []
 
-    @property
-    def log(self) -> Path:
-        return self._log
-
     def __enter__(self) -> Crew:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(self._size):
-            self._hire()
+        if self.output is not None:
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+        self.fill()
         return self
 
     def __exit__(
@@ -55,24 +71,43 @@ class Crew:
     ) -> None:
         self.stop()
 
-    def check(self) -> None:
-        """Take the chunks of dead workers back at once and put others in their place.
+    def recent_deaths(self) -> int:
+        """How many workers have ended by themselves in the last ten seconds."""
+        moment = time.monotonic()
+        self._deaths = [at for at in self._deaths if moment - at < _RECENT_SECONDS]
+        return len(self._deaths)
 
-        Raises `Unavailable` where workers die as fast as they are started.
+    def bury(self) -> list[int]:
+        """Exit codes of workers that have ended since; their chunks are taken back at once.
+
+        Where the database does not answer, they are taken back the next time.
         """
-        for worker, process in list(self._members.items()):
-            if process.poll() is None:
-                continue
+        ended = {w: p.returncode for w, p in self._members.items() if p.poll() is not None}
+        for worker in ended:
             del self._members[worker]
-            with self._database.write() as connection:
-                chunks.release_owned(connection, worker)
-            self._count_death()
+            self._deaths.append(time.monotonic())
+        self._fallen.update(ended)
+        self._take_back()
+        return list(ended.values())
+
+    def fill(self) -> None:
+        """Start workers until there are as many as there should be."""
+        while len(self._members) < self._size:
             self._hire()
+
+    def drain(self) -> None:
+        """Ask every worker to finish what it holds and leave; asked again, to leave at once."""
+        for process in self._members.values():
+            process.terminate()
+
+    def is_gone(self) -> bool:
+        """Whether every worker has ended; takes back what those have held that did not end well."""
+        self.bury()
+        return not self._members
 
     def stop(self) -> None:
         """Ask every worker to release what it holds and leave; insist after ten seconds."""
-        for process in self._members.values():
-            process.terminate()
+        self.drain()
         until = time.monotonic() + _STOP_SECONDS
         for process in self._members.values():
             try:
@@ -80,7 +115,7 @@ class Crew:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._members.clear()
+        self.bury()
 
     def dismiss(self) -> None:
         """End workers that hold nothing any more, and all that they have started, at once."""
@@ -91,29 +126,31 @@ class Crew:
             process.kill()
         self.stop()
 
+    def _take_back(self) -> None:
+        while self._fallen:
+            worker = next(iter(self._fallen))
+            try:
+                with self._database.write() as connection:
+                    chunks.release_owned(connection, worker)
+                    workers.leave(connection, worker)
+            except Unavailable as error:
+                log.warning("cannot take back chunks %s", fields(worker=worker, reason=error))
+                return
+            self._fallen.remove(worker)
+
     def _hire(self) -> None:
         self._started += 1
-        worker = WorkerId(f"local-{os.getpid()}-{self._started}")
-        command = [sys.executable, "-P", "-m", "workers", "--id", worker, "--job", self._job.id]
-        command += ["--engine", self._job.spec.model.engine, "--parent", str(os.getpid())]
-        with self._log.open("ab") as log:
+        worker = WorkerId(f"{self._name}-{self._started}")
+        command = [sys.executable, "-P", "-m", "workers", "--id", worker, *self._arguments]
+        with contextlib.ExitStack() as stack:
+            output = stack.enter_context(self.output.open("ab")) if self.output else None
             self._members[worker] = subprocess.Popen(
-                command,
-                env=_environment(self._settings),
+                [*command, "--parent", str(os.getpid())],
+                env=self._settings.environment(),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
-            )
-
-    def _count_death(self) -> None:
-        moment = time.monotonic()
-        self._deaths = [at for at in self._deaths if moment - at < _QUICK_SECONDS] + [moment]
-        if len(self._deaths) > _QUICK_DEATHS * self._size:
-            raise Unavailable(
-                "WORKERS_DIE",
-                "worker processes end as soon as they are started",
-                f"their log is {self._log}",
             )
 
 
@@ -123,12 +160,3 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return list(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    ours = {
-        f"MILLRACE_{name.upper()}": str(value)
-        for name, value in settings.model_dump().items()
-        if value is not None
-    }
-    return {**os.environ, **ours}

@@ -29,7 +29,7 @@ def embedded_broker() -> Iterator[str]:
 
     Without a broker everything still works: idle workers look in the database by themselves.
     """
-    program = _program()
+    program = server_program()
     if program is None:
         yield ""
         return
@@ -46,7 +46,8 @@ def embedded_broker() -> Iterator[str]:
             server.wait()
 
 
-def _program() -> str | None:
+def server_program() -> str | None:
+    """The path of a Redis-compatible server on this machine, if there is one."""
     for name in ("valkey-server", "redis-server"):
         if (found := shutil.which(name)) is not None:
             return found

@@ -1,54 +1,70 @@
-"""``millrace jobs``: what the state folder knows of the jobs that were run with it."""
+"""``millrace jobs``: look at jobs, and steer them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from millrace.cli.console import readable
+from millrace.types import JobState
 
-app = typer.Typer(no_args_is_help=True, help="Look at jobs, their results and their errors.")
+app = typer.Typer(no_args_is_help=True, help="Look at jobs, their results and errors; steer them.")
 
 State = Annotated[
-    Path | None, typer.Option(envvar="MILLRACE_STATE", help="Folder of the job database.")
+    Path | None, typer.Option(help="Folder of a `run`; the configured database without.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
+
+_COLUMNS = {
+    "id": "job",
+    "state": "state",
+    "pool": "pool",
+    "rows_ok": "rows",
+    "rows_err": "errors",
+    "share": "done",
+    "model": "model",
+    "output": "output",
+}
 
 
 @app.command("list")
 def list_jobs(
     state: State = None,
     as_json: AsJson = False,
+    only: Annotated[
+        list[JobState] | None, typer.Option(help="Show jobs in this state; may be repeated.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Jobs to show.")] = 20,
     after: Annotated[str | None, typer.Option(help="Show those older than this id.")] = None,
 ) -> None:
     """List jobs, newest first."""
-    from millrace.cli.console import show_json, show_table
+    from millrace.cli.console import cell, say, show_json, show_table
     from millrace.cli.state import opened
     from millrace.cli.summary import summary_of
     from millrace.lifecycle import queries
 
     with opened(state) as database:
         with database.read() as connection:
-            found = queries.jobs(connection, limit=limit, after=after)
+            found = queries.jobs(connection, limit=limit, after=after, states=only or JobState)
         listed = [summary_of(database, job.id) for job in found]
+    more = listed[-1]["id"] if len(listed) == limit else None
     if as_json:
-        more = listed[-1]["id"] if len(listed) == limit else None
         show_json({"data": listed, "next": more})
         return
-    columns = ("id", "state", "rows_ok", "rows_err", "share", "model", "output")
-    rows = [[_cell(each[name]) for name in columns] for each in listed]
-    show_table(("job", "state", "rows", "errors", "done", "model", "output"), rows)
+    show_table(
+        tuple(_COLUMNS.values()), [[cell(each[name]) for name in _COLUMNS] for each in listed]
+    )
+    if more:
+        say(f"older ones: millrace jobs list --after {more}")
 
 
 @app.command("show")
 def show_job(job: JobArgument, state: State = None, as_json: AsJson = False) -> None:
-    """Show one job: how far it is, what it waits for or died of."""
-    from millrace.cli.console import say, show_json
+    """Show one job: how far it is, how fast, what it waits for or died of."""
+    from millrace.cli.console import cell, say, show_json
     from millrace.cli.state import opened
     from millrace.cli.summary import summary_of
 
@@ -58,8 +74,19 @@ def show_job(job: JobArgument, state: State = None, as_json: AsJson = False) -> 
         show_json(summary)
         return
     for name, value in summary.items():
-        if value not in (None, [], {}):
-            say(f"{name.replace('_', ' '):14} {_cell(value)}")
+        if value not in (None, "", [], {}):
+            say(f"{name.replace('_', ' '):15} {cell(value)}")
+
+
+@app.command("watch")
+def watch_job(job: JobArgument, state: State = None, as_json: AsJson = False) -> int:
+    """Follow a job to its end; the exit code is that of its state."""
+    from millrace.cli.state import opened
+    from millrace.cli.watch import follow
+    from millrace.types import JobId
+
+    with opened(state) as database:
+        return follow(database, JobId(job), as_json=as_json, state=state)
 
 
 @app.command("results")
@@ -82,15 +109,55 @@ def show_errors(job: JobArgument, state: State = None) -> None:
         _print_lines(error_records(database, job))
 
 
+@app.command("pause")
+def pause_job(job: JobArgument, state: State = None, as_json: AsJson = False) -> int:
+    """Begin no more blocks of a running job; those that run come to their end."""
+    from millrace.cli import job_verbs
+
+    return job_verbs.pause(job, state, as_json=as_json)
+
+
+@app.command("resume")
+def resume_job(job: JobArgument, state: State = None, as_json: AsJson = False) -> int:
+    """Let a paused job go on."""
+    from millrace.cli import job_verbs
+
+    return job_verbs.resume(job, state, as_json=as_json)
+
+
+@app.command("cancel")
+def cancel_job(
+    job: JobArgument,
+    state: State = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when no worker is at it any more.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Stop a job for good; what is committed is kept, and retry can go on from there."""
+    from millrace.cli import job_verbs
+
+    return job_verbs.cancel(job, state, wait=wait, as_json=as_json)
+
+
+@app.command("retry")
+def retry_job(
+    job: JobArgument,
+    state: State = None,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Run blocks with error rows again, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Let a failed, cancelled or expired job go on with what is not done yet."""
+    from millrace.cli import job_verbs
+
+    return job_verbs.retry(job, state, errors=errors, as_json=as_json)
+
+
 def _print_lines(lines: Iterator[bytes]) -> None:
     import sys
 
     for line in lines:
         sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.0%}" if 0 <= value <= 1 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else readable(str(value))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from millrace.cli import jobs, run, verify
+from millrace.cli import api, db, doctor, jobs, run, scheduler, submit, verify, worker, workers
 from millrace.cli.console import complain
+from millrace.cli.interruption import INTERRUPTED
 from millrace.errors import MillraceError
-
-INTERRUPTED = 130
+from millrace.settings_sources import CONFIG
 
 app = typer.Typer(
     name="millrace",
@@ -24,14 +26,42 @@ app = typer.Typer(
     rich_markup_mode=None,
     cls=TyperGroup,
 )
+
+
+@app.callback()
+def configure(
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+) -> None:
+    if config is not None:
+        os.environ[CONFIG] = str(config)
+
+
 app.command("run")(run.run)
-app.command("verify")(verify.verify)
+app.command("submit")(submit.submit)
 app.add_typer(jobs.app, name="jobs")
+app.command("verify")(verify.verify)
+app.command("scheduler")(scheduler.scheduler)
+app.command("worker")(worker.worker)
+app.add_typer(workers.app, name="workers")
+app.command("api")(api.api)
+app.add_typer(db.app, name="db")
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
     """Run one command and exit with the code that `docs` list; a traceback is never shown."""
-    sys.exit(_run(sys.argv[1:]))
+    sys.exit(_run(_config_first(sys.argv[1:])))
+
+
+def _config_first(arguments: list[str]) -> list[str]:
+    """``--config FILE`` before the command, wherever it was typed."""
+    for place, each in enumerate(arguments):
+        if each == "--config":
+            ahead = arguments[place : place + 2]
+            return [*ahead, *arguments[:place], *arguments[place + 2 :]]
+        if each.startswith("--config="):
+            return [each, *arguments[:place], *arguments[place + 1 :]]
+    return arguments
 
 
 def _run(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ from millrace.types import JobId
 class Narrator:
     """Reads the events of one job as they come."""
 
-    def __init__(self, database: Database, job_id: JobId, view: View, patience: int) -> None:
+    def __init__(self, database: Database, job_id: JobId, view: View, patience: float) -> None:
         self._database = database
         self._job_id = job_id
         self._view = view

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from millrace import storage
 from millrace.db.session import Database
-from millrace.errors import Conflict, InvalidInput, NotFound, Unavailable
+from millrace.errors import Conflict, InvalidInput, NotFound
 from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
 from millrace.manifest import MANIFEST, Manifest, ManifestErrors
 from millrace.spec import JobSpec
+from millrace.storage import search
 from millrace.storage.base import Storage, StoredObject
 from millrace.types import JobId, JobState
 
@@ -17,7 +20,20 @@ _INPUT_IS_ANOTHER = frozenset({"INPUT_CHANGED", "INPUT_GONE"})
 _GIVEN_UP = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
 
 
-def receive(database: Database, spec: JobSpec) -> tuple[JobView, str]:
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who hands a job in; the same key of the same tenant again is the same job."""
+
+    tenant: str = "default"
+    idempotency_key: str | None = None
+
+
+_NOBODY_ELSE = Sender()
+
+
+def receive(
+    database: Database, spec: JobSpec, sender: Sender = _NOBODY_ELSE
+) -> tuple[JobView, str]:
     """The job that answers `spec`, and one line of news about it.
 
     Raises `Conflict` where the output belongs to something else, `InvalidInput` where the input or
@@ -26,15 +42,16 @@ def receive(database: Database, spec: JobSpec) -> tuple[JobView, str]:
     with database.read() as connection:
         known = queries.newest_for_output(connection, spec.output)
     if known is None:
-        return _submit(database, spec, empty=True)
+        return _submit(database, spec, sender, empty=True)
     if known.state in _FINISHED and not _is_published(spec.output):
         with database.write() as connection:
             jobs.supersede(connection, known.id)
-        return _submit(database, spec, empty=True)
-    if known.spec_hash == spec.spec_hash() and known.reason_code not in _INPUT_IS_ANOTHER:
+        return _submit(database, spec, sender, empty=True)
+    is_same = (known.spec_hash, known.tenant) == (spec.spec_hash(), sender.tenant)
+    if is_same and known.reason_code not in _INPUT_IS_ANOTHER:
         return _go_on(database, known, spec)
     if known.state in _GIVEN_UP and not _has_results(database, known):
-        return _submit(database, spec, empty=False)
+        return _submit(database, spec, sender, empty=False)
     raise Conflict(
         "OUTPUT_EXISTS",
         f"{spec.output} belongs to job {known.id} ({known.state}), "
@@ -43,12 +60,19 @@ def receive(database: Database, spec: JobSpec) -> tuple[JobView, str]:
     )
 
 
-def _submit(database: Database, spec: JobSpec, *, empty: bool) -> tuple[JobView, str]:
+def _submit(
+    database: Database, spec: JobSpec, sender: Sender, *, empty: bool
+) -> tuple[JobView, str]:
     _check_places(spec)
     if empty:
         _check_empty(spec)
     with database.write() as connection:
-        job_id = jobs.submit(connection, spec)
+        job_id = jobs.submit(
+            connection,
+            spec,
+            tenant=sender.tenant,
+            idempotency_key=sender.idempotency_key,
+        )
     return _view(database, job_id), f"job {job_id}: {spec.input} → {spec.output}"
 
 
@@ -95,13 +119,12 @@ def _size(store: Storage, uri: str) -> int | None:
 
 def _present(spec: JobSpec) -> list[StoredObject]:
     """The input files that are there now; none where the input is gone, which harms no results."""
-    store = storage.for_uri(spec.input)
     try:
-        return [store.info(spec.input)]
-    except NotFound:
-        return []
-    except InvalidInput:
-        return [found for found in store.list(spec.input) if found.size]
+        return [*search.find(storage.for_uri(spec.input), spec.input)]
+    except InvalidInput as error:
+        if error.code in ("INPUT_NOT_FOUND", "EMPTY_PREFIX"):
+            return []
+        raise
 
 
 def _view(database: Database, job_id: JobId) -> JobView:
@@ -125,13 +148,7 @@ def _check_places(spec: JobSpec) -> None:
             f"the output {spec.output} lies {where} {spec.input}",
             "choose an --output beside the input",
         )
-    try:
-        with storage.for_uri(spec.output).spool(spec.output):
-            pass
-    except (InvalidInput, Unavailable) as error:
-        raise InvalidInput(
-            "OUTPUT_NOT_WRITABLE", f"cannot write to {spec.output}: {error.message}", error.hint
-        ) from None
+    storage.probe_output(spec.output)
 
 
 def _check_empty(spec: JobSpec) -> None:
@@ -140,8 +157,8 @@ def _check_empty(spec: JobSpec) -> None:
         return
     raise Conflict(
         "OUTPUT_EXISTS",
-        f"{spec.output} is not empty and belongs to no job of this state folder",
-        "choose another --output, or the --state that the job was run with",
+        f"{spec.output} is not empty and belongs to no job that is known here",
+        "choose another --output, or the --state or database that its job was given to",
     )
 
 

@@ -1,4 +1,4 @@
-"""The state folder: the embedded database, brought up to date, and a lock for each running job."""
+"""The state folder and its embedded database, the configured server, a lock for each `run`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from millrace.cli.equipment import equipped
 from millrace.db import migrations
 from millrace.db.session import Database
 from millrace.errors import Conflict, NotFound, Unavailable
@@ -17,28 +19,32 @@ from millrace.types import JobId
 
 @contextmanager
 def open_state(settings: Settings, *, create: bool = True) -> Iterator[Database]:
-    """The database of the state folder, made or migrated first where needed."""
-    if not create and not settings.database_url and not (settings.state / "millrace.db").exists():
-        raise NotFound(
-            "STATE_NOT_FOUND",
-            f"there is no Millrace state in {settings.state}",
-            "give the --state that the job was run with",
-        )
-    try:
-        settings.state.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Unavailable(
-            "STATE_NOT_WRITABLE",
-            f"cannot use the state folder {settings.state}: {error.strerror}",
-            "choose another with --state",
-        ) from None
+    """The configured database; an embedded one is made or migrated first where needed.
+
+    A server's serves others too, so it is only looked at: `Unavailable` tells to upgrade it.
+    """
+    if not settings.database_url:
+        _prepare_folder(settings, create=create)
     database = Database.connect(settings.database)
     try:
-        if not migrations.is_current(database):
+        if settings.is_embedded:
             migrations.upgrade(settings.database)
+        else:
+            migrations.require_current(database)
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def opened(folder: Path | None) -> Iterator[Database]:
+    """The database of an existing state folder; without one, that which is configured.
+
+    Raises `NotFound` where there is none.
+    """
+    asked: dict[str, Any] = {} if folder is None else {"state": folder, "database_url": ""}
+    with open_state(equipped(**asked), create=False) as database:
+        yield database
 
 
 @contextmanager
@@ -62,9 +68,18 @@ def job_lock(settings: Settings, job_id: JobId) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def opened(folder: Path | None) -> Iterator[Database]:
-    """The database of a state folder that exists already; `NotFound` where it does not."""
-    settings = Settings.load(**({"state": folder} if folder is not None else {}))
-    with open_state(settings, create=False) as database:
-        yield database
+def _prepare_folder(settings: Settings, *, create: bool) -> None:
+    if not create and not (settings.state / "millrace.db").exists():
+        raise NotFound(
+            "STATE_NOT_FOUND",
+            f"there is no Millrace state in {settings.state}",
+            "give the --state that the job was run with, or configure a database_url",
+        )
+    try:
+        settings.state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            "STATE_NOT_WRITABLE",
+            f"cannot use the state folder {settings.state}: {error.strerror}",
+            "choose another with --state",
+        ) from None

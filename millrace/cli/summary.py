@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from millrace.cli.console import readable
 from millrace.cli.progress import duration
+from millrace.db.now import db_now
 from millrace.db.session import Database
 from millrace.lifecycle import events, queries
 from millrace.lifecycle.events import Event
@@ -31,23 +34,31 @@ def summary_of(database: Database, job_id: str) -> dict[str, Any]:
         job = queries.known_job(connection, JobId(job_id))
         progress = queries.progress(connection, job.id)
         setback = events.setback(connection, job.id) if job.state in CLAIMABLE else None
+        waits = queries.waiting(connection, job.id)
+        now: float = connection.scalar(select(db_now())) or 0.0
     done = progress.rows_ok + progress.rows_err
+    share = progress.weight_done / progress.weight_total if progress.weight_total else 0.0
     began, ended = job.started_at, job.finished_at
+    elapsed = now - began if began and job.state is JobState.RUNNING else 0.0
     return {
         "id": job.id,
+        "tenant": job.tenant,
+        "pool": job.pool,
+        "priority": job.priority,
         "state": job.state.value,
         "reason_code": job.reason_code or None,
         "reason": job.reason or None,
-        "waits_for": setback and _cause(setback),
+        "waits_for": waits or None,
+        "last_setback": setback and _cause(setback),
         "model": f"{job.spec.model.engine}:{job.spec.model.location}",
         "input": job.spec.input,
         "output": job.spec.output,
         "rows": done,
         "rows_ok": progress.rows_ok,
         "rows_err": progress.rows_err,
-        "share": round(progress.weight_done / progress.weight_total, 4)
-        if progress.weight_total
-        else 0.0,
+        "share": round(share, 4),
+        "rows_per_second": round(done / elapsed, 1) if elapsed else None,
+        "seconds_left": round(elapsed * (1 - share) / share) if elapsed and share else None,
         "chunks": {state.value: count for state, count in sorted(progress.chunks.items())},
         "created_at": _utc(job.created_at),
         "started_at": _utc(began),
@@ -98,5 +109,6 @@ def _extent(summary: dict[str, Any]) -> str:
 
 
 def _state_option(state: Path | None) -> str:
-    usual = Settings.load().state.expanduser().absolute()
-    return "" if state in (None, usual) else f" --state {shlex.quote(str(state))}"
+    settings = Settings.load()
+    usual = state == settings.state.absolute() and not settings.database_url
+    return "" if state is None or usual else f" --state {shlex.quote(str(state))}"

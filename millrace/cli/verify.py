@@ -11,11 +11,13 @@ def verify(
     output: Annotated[str, typer.Argument(help="The folder that a job wrote to.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> int:
-    """Check from outside that every row is there exactly once and every byte is as published."""
+    """Check results from outside: each row exactly once, each byte as published."""
     from millrace import storage, verification
     from millrace.cli.console import complain, say, show_json
+    from millrace.cli.equipment import equipped
     from millrace.errors import InvalidInput
 
+    equipped()
     uri = storage.normalise(output)
     verdict = verification.verify(uri)
     rows = verdict.manifest.rows

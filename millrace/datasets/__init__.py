@@ -23,7 +23,8 @@ __all__ = ["by_suffix", "decode_schema", "detect", "encode_schema", "for_name"]
 def for_name(name: str, **options: Any) -> Format:
     """The format called `name`; `InvalidInput` lists those that there are.
 
-    Of `options` each format takes those that mean something to it: `multiline` for csv and tsv.
+    Of `options` each format takes those that mean something to it: `multiline` for csv and tsv,
+    `sample` (bytes that `inspect` looks at) for jsonl and text.
     """
     entry = catalog.dataset_format(name)
     known = {key: value for key, value in options.items() if key in entry.options}

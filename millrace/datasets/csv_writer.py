@@ -12,7 +12,6 @@ import pyarrow.types as pat
 
 from millrace.datasets.json_text import json_texts
 from millrace.storage.os_errors import translated
-from millrace.storage.sync import sync
 
 _FORMULA = r"^[=+\-@\t\r]"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -38,7 +37,6 @@ class CsvWriter:
     def close(self) -> None:
         with translated(self._path):
             self._sink.close()
-            sync(self._path)
 
     def _put(self, columns: list[pa.Array], names: Iterable[str], header: bool) -> None:
         batch = pa.RecordBatch.from_arrays(columns, names=list(names))

@@ -15,24 +15,25 @@ from millrace.datasets.json_parse import parse
 from millrace.datasets.jsonl_writer import JsonLinesWriter
 from millrace.datasets.lines import lines, split
 from millrace.datasets.records import MAX_RECORD, Fault, Parsed, number
-from millrace.datasets.sample import take
+from millrace.datasets.sample import SAMPLE, take
 from millrace.errors import InvalidInput
 from millrace.storage.base import InputStream
 
 
 class JsonLines:
     """Rows that are no object, hold a key twice or are no strict JSON are rejects, and so are
-    blank lines. `max_line` bounds a row in bytes.
+    blank lines. `max_line` bounds a row in bytes, `sample` is how many bytes `inspect` looks at.
     """
 
     suffix = ".jsonl"
     typed = False
 
-    def __init__(self, max_line: int = MAX_RECORD) -> None:
+    def __init__(self, max_line: int = MAX_RECORD, sample: int = SAMPLE) -> None:
         self._max_line = max_line
+        self._sample = sample
 
     def inspect(self, source: InputStream, name: str) -> Layout:
-        sample = take(source, name, self._max_line)
+        sample = take(source, name, self._max_line, self._sample)
         content = split(0, sample.content).content
         parsed = [parse(line) for line in content]
         rows = [row for row in parsed if not isinstance(row, Fault)]

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from millrace.datasets.json_text import OPTIONS, json_values, plain
 from millrace.storage.os_errors import translated
-from millrace.storage.sync import sync
 
 _ROW = OPTIONS | orjson.OPT_APPEND_NEWLINE
 
@@ -30,7 +29,6 @@ class JsonLinesWriter:
     def close(self) -> None:
         with translated(self._path):
             self._sink.close()
-            sync(self._path)
 
 
 def json_lines(batch: pa.RecordBatch) -> bytes:

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pyarrow.types as pat
 
 from millrace.storage.os_errors import translated
-from millrace.storage.sync import sync
 
 GROUP_BYTES = 32 << 20
 GROUP_ROWS = 1 << 17
@@ -45,7 +44,6 @@ class ParquetWriter:
         with translated(self._path):
             self._writer.close()
             self._sink.close()
-            sync(self._path)
 
     def _flush(self) -> None:
         if self._batches:

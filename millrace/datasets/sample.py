@@ -36,7 +36,7 @@ _HTML = (b"<!doctype html", b"<html")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The whole lines that start in the first 1 MiB of the decoded file."""
+    """The whole lines that start in the first bytes of the decoded file."""
 
     content: bytes
     whole: bool
@@ -56,8 +56,8 @@ class Sample:
         return Layout(self.extent, divisible, (), max(1, estimate), schema, note)
 
 
-def take(source: InputStream, name: str, limit: int = MAX_RECORD) -> Sample:
-    """Look at the start of a text file.
+def take(source: InputStream, name: str, limit: int = MAX_RECORD, length: int = SAMPLE) -> Sample:
+    """Look at the rows that start in the first `length` bytes of a text file.
 
     `InvalidInput`: DATASET_EMPTY, FORMAT_MISMATCH and ENCODING say what the first bytes look like;
     LINE_TOO_LONG where there is no shorter row in the whole sample.
@@ -70,7 +70,7 @@ def take(source: InputStream, name: str, limit: int = MAX_RECORD) -> Sample:
     text = decoded(source)
     if problem := _looks_like(text.read_at(0, _HEAD)):
         raise mismatch(name, problem)
-    stretches = [stretch for _, stretch in cut(text, 0, SAMPLE, limit)]
+    stretches = [stretch for _, stretch in cut(text, 0, length, limit)]
     short = [stretch for stretch in stretches if len(stretch) <= limit or b"\n" in stretch]
     _refuse_empty(bool(stretches), name)
     if not short:

@@ -11,7 +11,7 @@ from millrace.datasets.base import Layout, Rows
 from millrace.datasets.compression import decoded
 from millrace.datasets.lines import lines, split
 from millrace.datasets.records import MAX_RECORD, Fault, Parsed, encoding_fault, number
-from millrace.datasets.sample import take
+from millrace.datasets.sample import SAMPLE, take
 from millrace.datasets.schema import require_columns
 from millrace.storage.base import InputStream
 
@@ -21,11 +21,12 @@ COLUMN = "text"
 class Text:
     """Lines of UTF-8, plain or compressed; line ends are no part of the text."""
 
-    def __init__(self, max_line: int = MAX_RECORD) -> None:
+    def __init__(self, max_line: int = MAX_RECORD, sample: int = SAMPLE) -> None:
         self._max_line = max_line
+        self._sample = sample
 
     def inspect(self, source: InputStream, name: str) -> Layout:
-        sample = take(source, name, self._max_line)
+        sample = take(source, name, self._max_line, self._sample)
         rows = len(split(0, sample.content).content)
         return sample.layout(rows, pa.schema([pa.field(COLUMN, pa.string())]))
 

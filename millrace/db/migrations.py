@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 
 from millrace.db.session import Database
-from millrace.errors import Conflict
+from millrace.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision, kept here so that looking does not import Alembic."""
 
 _UPGRADE_LOCK = 0x6D696C6C
@@ -25,6 +25,20 @@ def is_current(database: Database) -> bool:
     """Whether the database has exactly the tables that this version of the code expects."""
     with database.read() as connection:
         return _revision(connection) == HEAD
+
+
+def require_current(database: Database) -> None:
+    """`Unavailable` for a database that waits for an upgrade, `Conflict` for a newer one."""
+    with database.read() as connection:
+        revision = _revision(connection)
+    if revision is None or revision < HEAD:
+        raise Unavailable(
+            "DATABASE_OUTDATED",
+            f"the database has revision {revision or 'none'}, this version needs {HEAD}",
+            "run: millrace db upgrade",
+        )
+    if revision != HEAD:
+        raise _newer(revision)
 
 
 def upgrade(url: str) -> None:
@@ -64,12 +78,16 @@ def _upgrade(connection: Connection) -> None:
     revision = _revision(connection)
     known = {each.revision for each in ScriptDirectory.from_config(configured).walk_revisions()}
     if revision is not None and revision not in known:
-        raise Conflict(
-            "DATABASE_NEWER",
-            f"the database has revision {revision}, this version of Millrace knows up to {HEAD}",
-            "upgrade Millrace on this machine, or use another database",
-        )
+        raise _newer(revision)
     command.upgrade(configured, "head")
+
+
+def _newer(revision: str) -> Conflict:
+    return Conflict(
+        "DATABASE_NEWER",
+        f"the database has revision {revision}, this version of Millrace knows up to {HEAD}",
+        "upgrade Millrace on this machine, or use another database",
+    )
 
 
 def _revision(connection: Connection) -> str | None:

@@ -6,12 +6,9 @@ Times are seconds since the epoch by the database's clock. Positions are those o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
     Column,
@@ -23,38 +20,22 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlmodel import Field, SQLModel
 
+from millrace.db.rules import exactly_when, json_column, one_of, partial_index, sql_list
 from millrace.types import ChunkKind, ChunkState, JobState
 
 TERMINAL_JOBS = ("succeeded", "partial", "failed", "expired", "cancelled")
 OWNING_JOBS = tuple(state for state in JobState if state not in ("failed", "expired", "cancelled"))
 """States in which a job owns its output folder: nobody else may publish there."""
 
-
-def _sql_list(values: Iterable[str]) -> str:
-    return ", ".join(f"'{value}'" for value in values)
-
-
-def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({_sql_list(values)})", name=f"{column}_known")
-
-
-def _exactly_when(column: str, condition: str, name: str) -> CheckConstraint:
-    return CheckConstraint(f"({column} IS NOT NULL) = ({condition})", name=name)
-
-
-def _partial_index(
-    name: str, columns: tuple[str, ...], rows: str, *, unique: bool = False
-) -> Index:
-    where = text(rows)
-    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
-
-
-def _json() -> Column[Any]:
-    return Column(JSON(none_as_null=True))
+# Databases that are migrated fill these in for the rows that they hold already.
+_ZERO = {"server_default": text("0")}
+_EMPTY = {"server_default": text("''")}
+_DEFAULT_POOL = {"server_default": text("'default'")}
 
 
 class _Row(SQLModel):
@@ -72,22 +53,22 @@ class Job(_Row, table=True):
     """One submission. `spec` is a `millrace.spec.JobSpec` as JSON text."""
 
     __table_args__ = (
-        _one_of("state", JobState),
+        one_of("state", JobState),
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
         CheckConstraint("position_end >= 0", name="position_end_range"),
-        _exactly_when("finished_at", f"state IN ({_sql_list(TERMINAL_JOBS)})", "finished"),
-        _exactly_when("manifest_sha256", "state IN ('succeeded', 'partial')", "published"),
-        _exactly_when("reason_code", "reason IS NOT NULL", "reason_whole"),
+        exactly_when("finished_at", f"state IN ({sql_list(TERMINAL_JOBS)})", "finished"),
+        exactly_when("manifest_sha256", "state IN ('succeeded', 'partial')", "published"),
+        exactly_when("reason_code", "reason IS NOT NULL", "reason_whole"),
         CheckConstraint(
             "plan_complete OR state NOT IN ('queued', 'running', 'paused', 'finalizing',"
             " 'succeeded', 'partial')",
             name="planned",
         ),
         UniqueConstraint("tenant", "idempotency_key"),
-        _partial_index(
+        partial_index(
             "uq_job_owned_output",
             ("output_uri",),
-            f"state IN ({_sql_list(OWNING_JOBS)}) AND superseded_at IS NULL",
+            f"state IN ({sql_list(OWNING_JOBS)}) AND superseded_at IS NULL",
             unique=True,
         ),
         Index("ix_job_state", "state"),
@@ -108,7 +89,7 @@ class Job(_Row, table=True):
     arrow_schema: str = Field(default="", sa_type=Text)
     position_end: int = Field(default=0, sa_type=BigInteger)
     plan_complete: bool = False
-    plan_notes: list[Any] | None = Field(default=None, sa_column=_json())
+    plan_notes: list[Any] | None = Field(default=None, sa_column=json_column())
     manifest_sha256: str | None = None
     idempotency_key: str | None = None
     priority: int = 5
@@ -117,6 +98,10 @@ class Job(_Row, table=True):
     finished_at: float | None = Field(default=None, sa_type=Double)
     expires_at: float | None = Field(default=None, sa_type=Double)
     superseded_at: float | None = Field(default=None, sa_type=Double)
+    pool: str = Field(default="default", sa_column_kwargs=_DEFAULT_POOL)
+    weight_total: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=_ZERO)
+    chunks_planned: int = Field(default=0, sa_column_kwargs=_ZERO)
+    parent_id: str | None = None
 
 
 class JobInput(_Row, table=True):
@@ -144,19 +129,19 @@ class Chunk(_Row, table=True):
 
     __table_args__ = (
         ForeignKeyConstraint(["job_id"], ["job.id"]),
-        _one_of("kind", ChunkKind),
-        _one_of("state", ChunkState),
+        one_of("kind", ChunkKind),
+        one_of("state", ChunkState),
         CheckConstraint("start_pos >= 0 AND start_pos < end_pos", name="span"),
         CheckConstraint("weight >= 0", name="weight_range"),
-        _exactly_when("token", "state IN ('leased', 'committed')", "token"),
-        _exactly_when("owner", "state IN ('leased', 'committed')", "owner"),
-        _exactly_when("lease_until", "state = 'leased'", "lease"),
-        _exactly_when("rows_ok", "state IN ('committed', 'dead')", "counted_ok"),
-        _exactly_when("rows_err", "state IN ('committed', 'dead')", "counted_err"),
-        _exactly_when("error_code", "state = 'dead'", "buried"),
-        _exactly_when("finished_at", "state IN ('committed', 'split', 'dead')", "finished"),
-        _exactly_when("part_path", "part_sha256 IS NOT NULL", "part_whole"),
-        _exactly_when("error_path", "error_sha256 IS NOT NULL", "error_part_whole"),
+        exactly_when("token", "state IN ('leased', 'committed')", "token"),
+        exactly_when("owner", "state IN ('leased', 'committed')", "owner"),
+        exactly_when("lease_until", "state = 'leased'", "lease"),
+        exactly_when("rows_ok", "state IN ('committed', 'dead')", "counted_ok"),
+        exactly_when("rows_err", "state IN ('committed', 'dead')", "counted_err"),
+        exactly_when("error_code", "state = 'dead'", "buried"),
+        exactly_when("finished_at", "state IN ('committed', 'split', 'dead')", "finished"),
+        exactly_when("part_path", "part_sha256 IS NOT NULL", "part_whole"),
+        exactly_when("error_path", "error_sha256 IS NOT NULL", "error_part_whole"),
         CheckConstraint(
             "state = 'committed' OR (part_path IS NULL AND error_path IS NULL)", name="parts"
         ),
@@ -165,10 +150,22 @@ class Chunk(_Row, table=True):
             " AND rows_ok >= 0 AND rows_err >= 0",
             name="counters",
         ),
-        _partial_index("ix_chunk_due", ("job_id", "start_pos"), "state = 'pending'"),
-        _partial_index("ix_chunk_rung", ("rung_at",), "state = 'pending' AND rung_at IS NOT NULL"),
-        _partial_index("ix_chunk_lease", ("lease_until",), "state = 'leased'"),
-        _partial_index("uq_chunk_finalize", ("job_id",), "kind = 'finalize'", unique=True),
+        CheckConstraint("offered_at IS NULL OR state = 'leased'", name="offered"),
+        CheckConstraint("twin_token IS NULL OR state = 'leased'", name="twin"),
+        exactly_when("twin_owner", "twin_token IS NOT NULL", "twin_owner"),
+        exactly_when("twin_until", "twin_token IS NOT NULL", "twin_lease"),
+        partial_index("ix_chunk_due", ("job_id", "start_pos"), "state = 'pending'"),
+        partial_index("ix_chunk_rung", ("rung_at",), "state = 'pending' AND rung_at IS NOT NULL"),
+        partial_index(
+            "ix_chunk_rung_job",
+            ("job_id", "rung_at"),
+            "state = 'pending' AND rung_at IS NOT NULL",
+        ),
+        partial_index("ix_chunk_lease", ("lease_until",), "state = 'leased'"),
+        partial_index("ix_chunk_leased_job", ("job_id",), "state = 'leased'"),
+        partial_index("ix_chunk_offered", ("offered_at",), "offered_at IS NOT NULL"),
+        partial_index("ix_chunk_twin", ("twin_until",), "twin_until IS NOT NULL"),
+        partial_index("uq_chunk_finalize", ("job_id",), "kind = 'finalize'", unique=True),
     )
 
     job_id: str = Field(primary_key=True)
@@ -188,8 +185,8 @@ class Chunk(_Row, table=True):
     crash_count: int = 0
     infra_count: int = 0
     progress_rows: int = Field(default=0, sa_type=BigInteger)
-    in_flight: list[Any] | None = Field(default=None, sa_column=_json())
-    suspects: list[Any] | None = Field(default=None, sa_column=_json())
+    in_flight: list[Any] | None = Field(default=None, sa_column=json_column())
+    suspects: list[Any] | None = Field(default=None, sa_column=json_column())
     rows_ok: int | None = Field(default=None, sa_type=BigInteger)
     rows_err: int | None = Field(default=None, sa_type=BigInteger)
     part_path: str | None = None
@@ -199,11 +196,37 @@ class Chunk(_Row, table=True):
     error_bytes: int | None = Field(default=None, sa_type=BigInteger)
     error_sha256: str | None = None
     error_rows: int | None = Field(default=None, sa_type=BigInteger)
-    input_rows: list[Any] | None = Field(default=None, sa_column=_json())
-    fingerprint: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    input_rows: list[Any] | None = Field(default=None, sa_column=json_column())
+    fingerprint: dict[str, Any] | None = Field(default=None, sa_column=json_column())
     error_code: str | None = None
     error_message: str | None = Field(default=None, sa_type=Text)
     finished_at: float | None = Field(default=None, sa_type=Double)
+    leased_at: float | None = Field(default=None, sa_type=Double)
+    rung_to: str | None = None
+    offered_at: float | None = Field(default=None, sa_type=Double)
+    twin_token: str | None = None
+    twin_owner: str | None = None
+    twin_until: float | None = Field(default=None, sa_type=Double)
+    twin_at: float | None = Field(default=None, sa_type=Double)
+
+
+class Tally(_Row, table=True):
+    """What the settled chunks of a job add up to, spread over a few rows that are added up.
+
+    One row would be a queue for all workers of the job. `added` counts the children of splits.
+    """
+
+    __table_args__ = (ForeignKeyConstraint(["job_id"], ["job.id"]),)
+
+    job_id: str = Field(primary_key=True)
+    slot: int = Field(primary_key=True)
+    rows_ok: int = Field(default=0, sa_type=BigInteger)
+    rows_err: int = Field(default=0, sa_type=BigInteger)
+    weight_done: int = Field(default=0, sa_type=BigInteger)
+    committed: int = 0
+    dead: int = 0
+    split: int = 0
+    added: int = 0
 
 
 class Event(_Row, table=True):
@@ -226,7 +249,7 @@ class Event(_Row, table=True):
     from_state: str | None = None
     to_state: str
     worker: str | None = None
-    detail: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    detail: dict[str, Any] | None = Field(default=None, sa_column=json_column())
 
 
 class Worker(_Row, table=True):
@@ -238,6 +261,20 @@ class Worker(_Row, table=True):
     started_at: float = Field(sa_type=Double)
     seen_at: float = Field(sa_type=Double)
     left_at: float | None = Field(default=None, sa_type=Double)
+    pool: str = Field(default="default", sa_column_kwargs=_DEFAULT_POOL)
+    device: str = Field(default="", sa_column_kwargs=_EMPTY)
+    version: str = Field(default="", sa_column_kwargs=_EMPTY)
+    models: list[Any] | None = Field(default=None, sa_column=json_column())
+    draining: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+
+
+class Leader(_Row, table=True):
+    """Who does a task of which there must be one; `term` grows at each change of holder."""
+
+    name: str = Field(primary_key=True)
+    holder: str
+    term: int
+    until: float = Field(sa_type=Double)
 
 
 METADATA: MetaData = _Row.metadata
@@ -246,3 +283,5 @@ job_input: Table = METADATA.tables["job_input"]
 chunk: Table = METADATA.tables["chunk"]
 event: Table = METADATA.tables["event"]
 worker: Table = METADATA.tables["worker"]
+tally: Table = METADATA.tables["tally"]
+leader: Table = METADATA.tables["leader"]

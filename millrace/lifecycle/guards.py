@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    bindparam,
+    case,
+    exists,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from millrace.db import tables
 from millrace.errors import Conflict, NotFound
@@ -21,10 +35,17 @@ LET_GO: Mapping[str, Any] = MappingProxyType(
         "lease_until": None,
         "in_flight": None,
         "progress_rows": 0,
+        "leased_at": None,
         "rung_at": None,
+        "rung_to": None,
+        "offered_at": None,
+        "twin_token": None,
+        "twin_owner": None,
+        "twin_until": None,
+        "twin_at": None,
     }
 )
-"""What no chunk keeps of a lease that ended without results."""
+"""What no chunk keeps of a lease that ended without results, nor of that of a twin."""
 
 
 def among(
@@ -43,13 +64,83 @@ def this(job_id: JobId, idx: int) -> ColumnElement[bool]:
 
 
 def held(lease: Lease) -> ColumnElement[bool]:
-    """The chunk, only if this very acquisition of it is still the current one."""
+    """The chunk, only while this acquisition of it is current, be it as its first or as a twin."""
+    return held_together([lease])
+
+
+def held_together(leases: Sequence[Lease]) -> ColumnElement[bool]:
+    """Those chunks of one batch (one job, one token) whose acquisition is still a current one."""
+    chunk, first = tables.chunk.c, leases[0]
+    assert {(each.job_id, each.token) for each in leases} == {(first.job_id, first.token)}
+    by_attempt: dict[int, list[int]] = {}
+    for each in leases:
+        by_attempt.setdefault(each.attempt, []).append(each.idx)
     return and_(
-        this(lease.job_id, lease.idx),
-        among(tables.chunk.c.state, [ChunkState.LEASED]),
-        tables.chunk.c.attempt == lease.attempt,
-        tables.chunk.c.token == lease.token,
+        chunk.job_id == first.job_id,
+        or_(
+            *(
+                and_(chunk.idx.in_(idxs), chunk.attempt == attempt)
+                for attempt, idxs in by_attempt.items()
+            )
+        ),
+        among(chunk.state, [ChunkState.LEASED]),
+        or_(chunk.token == first.token, chunk.twin_token == first.token),
     )
+
+
+def batches(leases: Iterable[Lease]) -> list[list[Lease]]:
+    """The leases by job and token, in a fixed order so that two who lock them do not cross."""
+    ordered = sorted(leases, key=lambda each: (each.job_id, each.token, each.idx))
+    return [list(group) for _, group in groupby(ordered, lambda each: (each.job_id, each.token))]
+
+
+def without(token: str) -> dict[str, Any]:
+    """What becomes of a leased chunk when the holder of `token` leaves it.
+
+    Where it has a twin, the other one of the two goes on alone; else the chunk is pending.
+    """
+    chunk = tables.chunk.c
+    leads = chunk.token == token
+
+    def kept(own: ColumnElement[Any], twins: ColumnElement[Any]) -> ColumnElement[Any]:
+        return case((leads, twins), else_=own)
+
+    alone = literal(ChunkState.PENDING.value, String)
+    return {
+        **LET_GO,
+        "state": case((chunk.twin_token.is_(None), alone), else_=ChunkState.LEASED.value),
+        "token": kept(chunk.token, chunk.twin_token),
+        "owner": kept(chunk.owner, chunk.twin_owner),
+        "lease_until": kept(chunk.lease_until, chunk.twin_until),
+        "leased_at": kept(chunk.leased_at, chunk.twin_at),
+        "in_flight": kept(chunk.in_flight, null()),
+        "progress_rows": kept(chunk.progress_rows, literal(0)),
+    }
+
+
+def has_open_chunk() -> ColumnElement[bool]:
+    """Whether some chunk of a job is still to be computed."""
+    chunk = tables.chunk.c
+    leased = exists().where(
+        chunk.job_id == tables.job.c.id,
+        among(chunk.kind, [ChunkKind.INFER]),
+        among(chunk.state, [ChunkState.LEASED]),
+    )
+    # One look for each state, because each has an index of its own.
+    return or_(has_pending_chunk(among(chunk.kind, [ChunkKind.INFER])), leased)
+
+
+def has_pending_chunk(*which: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether some pending chunk of a job is one of those."""
+    chunk = tables.chunk.c
+    first = (
+        select(chunk.idx)
+        .where(chunk.job_id == tables.job.c.id, among(chunk.state, [ChunkState.PENDING]), *which)
+        # With EXISTS, Postgres would rather read a million rows in the hope to meet one soon.
+        .order_by(chunk.start_pos)
+        .limit(1)
+    )
+    return first.correlate(tables.job).scalar_subquery().is_not(None)
 
 
 def share_job(conn: Connection, job_id: JobId) -> JobState | None:
@@ -105,7 +196,23 @@ def move_job(
     ).rowcount
     if moved:
         events.record(conn, job_id, verb, before, target, detail=detail, now=now)
+    if moved and before is JobState.RUNNING:
+        _hush(conn, job_id)
     return bool(moved)
+
+
+def _hush(conn: Connection, job_id: JobId) -> None:
+    """Call nobody any more to a job that stands still: who looks for work should not meet it."""
+    chunk = tables.chunk.c
+    conn.execute(
+        update(tables.chunk)
+        .where(
+            chunk.job_id == job_id,
+            among(chunk.state, [ChunkState.PENDING]),
+            chunk.rung_at.is_not(None),
+        )
+        .values(rung_at=None, rung_to=None)
+    )
 
 
 def forbidden(job_id: JobId, verb: JobVerb, state: JobState) -> Conflict:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, exists, select
 from sqlalchemy.exc import IntegrityError
 
 from millrace.db import tables
 from millrace.db.now import db_now
 from millrace.errors import Conflict
-from millrace.lifecycle import events
-from millrace.lifecycle.guards import LET_GO, among, forbidden, lock_job, move_job
+from millrace.lifecycle.guards import among, forbidden, lock_job, move_job
 from millrace.lifecycle.planning import add_chunks, pin, queue
 from millrace.lifecycle.publication import abandon, freeze, publish
+from millrace.lifecycle.reopening import reopen
 from millrace.lifecycle.submission import output_owned, submit, supersede
-from millrace.lifecycle.transitions import JOB_TERMINAL, ChunkVerb, JobVerb
+from millrace.lifecycle.transitions import JOB_TERMINAL, JobVerb
 from millrace.spec import JobSpec
 from millrace.types import ChunkState, JobId, JobState
 
@@ -120,15 +120,21 @@ def expire(conn: Connection, job_id: JobId, *, now: float | None = None) -> bool
 
 
 def retry(
-    conn: Connection, job_id: JobId, spec: JobSpec | None = None, *, now: float | None = None
+    conn: Connection,
+    job_id: JobId,
+    spec: JobSpec | None = None,
+    *,
+    errors: bool = False,
+    now: float | None = None,
 ) -> JobState:
     """Let a failed, cancelled or expired job go on: what is committed is kept.
 
-    Every open chunk gets a new attempt number, so that survivors of the old run can write nothing.
-    A job whose plan was not complete is planned anew. The deadline starts again. `spec` stands in
-    for the job's own from now on: it asks for the same results, by another deadline or priority.
-    Raises `Conflict` for a job in another state, where another job owns the output by now, or
-    where `spec` asks for other results.
+    With `errors`, chunks with error rows are not: they run again as if for the first time. Every
+    chunk that somebody held gets a new attempt number, so that survivors of the old run can write
+    nothing. A job whose plan was not complete is planned anew. The deadline starts again. `spec`
+    stands in for the job's own from now on: it asks for the same results, by another deadline,
+    priority or pool. Raises `Conflict` for a job in another state, where another job owns the
+    output by now, or where `spec` asks for other results.
     """
     state = lock_job(conn, job_id)
     row = conn.execute(
@@ -147,6 +153,7 @@ def retry(
                 now=now,
                 spec=spec.model_dump_json(),
                 priority=spec.priority,
+                pool=spec.pool,
                 run_epoch=tables.job.c.run_epoch + 1,
                 model_refusals=0,
                 reason_code=None,
@@ -158,7 +165,7 @@ def retry(
         raise output_owned(conn, spec.output) from error
     if not moved:
         raise forbidden(job_id, JobVerb.RETRY, state)
-    _reopen_chunks(conn, job_id, now)
+    reopen(conn, job_id, errors=errors, now=now)
     return target
 
 
@@ -180,33 +187,3 @@ def _switch(
     if state is not target and not move_job(conn, job_id, verb, target, now=now):
         raise forbidden(job_id, verb, state)
     return target
-
-
-def _reopen_chunks(conn: Connection, job_id: JobId, now: float | None) -> None:
-    columns = tables.chunk.c
-    reopen = (
-        update(tables.chunk)
-        .where(columns.job_id == job_id)
-        .values(
-            state=ChunkState.PENDING,
-            attempt=columns.attempt + 1,
-            not_before=0.0,
-            infra_count=0,
-            **LET_GO,
-        )
-    )
-    conn.execute(reopen.where(among(columns.state, [ChunkState.PENDING])))
-    torn = conn.execute(
-        reopen.where(among(columns.state, [ChunkState.LEASED])).returning(
-            columns.idx, columns.attempt
-        )
-    ).all()
-    events.record(
-        conn,
-        job_id,
-        ChunkVerb.RETRY,
-        ChunkState.LEASED,
-        ChunkState.PENDING,
-        idxs=[(row.idx, row.attempt) for row in torn],
-        now=now,
-    )

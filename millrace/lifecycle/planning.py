@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -43,7 +44,13 @@ def pin(
     conn.execute(
         update(tables.job)
         .where(tables.job.c.id == job_id)
-        .values(arrow_schema=arrow_schema, position_end=end, plan_notes=list(notes))
+        .values(
+            arrow_schema=arrow_schema,
+            position_end=end,
+            plan_notes=list(notes),
+            weight_total=0,
+            chunks_planned=0,
+        )
     )
 
 
@@ -51,7 +58,7 @@ def add_chunks(conn: Connection, job_id: JobId, chunks: Iterable[PlannedChunk]) 
     """Append chunks to the plan of a validating job and return how many; numbered as they come."""
     _hold_planning(conn, job_id)
     first = next_idx(conn, job_id)
-    rows = (
+    rows: Iterator[dict[str, Any]] = (
         {
             "job_id": job_id,
             "idx": idx,
@@ -63,10 +70,17 @@ def add_chunks(conn: Connection, job_id: JobId, chunks: Iterable[PlannedChunk]) 
         }
         for idx, each in enumerate(chunks, first)
     )
-    added = 0
+    added = weight = 0
     while batch := list(islice(rows, _BATCH)):
         conn.execute(insert(tables.chunk), batch)
         added += len(batch)
+        weight += sum(row["weight"] for row in batch)
+    job = tables.job.c
+    conn.execute(
+        update(tables.job)
+        .where(job.id == job_id)
+        .values(chunks_planned=job.chunks_planned + added, weight_total=job.weight_total + weight)
+    )
     return added
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from millrace.db import tables
 from millrace.db.now import db_now
 from millrace.errors import LeaseLost
 from millrace.lifecycle import events
-from millrace.lifecycle.guards import LET_GO, among, held, lock_job, move_job
+from millrace.lifecycle.guards import (
+    LET_GO,
+    among,
+    has_open_chunk,
+    held,
+    lock_job,
+    move_job,
+)
 from millrace.lifecycle.planning import next_idx
 from millrace.lifecycle.transitions import CHUNK_SETTLED, ChunkVerb, JobVerb
 from millrace.types import ChunkKind, ChunkState, JobId, JobState, Lease
@@ -20,18 +27,13 @@ def freeze(conn: Connection, job_id: JobId, *, now: float | None = None) -> bool
     Adds the one `finalize` chunk, whose holder publishes. False where it is not time yet, or where
     a cancellation or another finisher came first.
     """
-    open_chunk = exists().where(
-        tables.chunk.c.job_id == tables.job.c.id,
-        among(tables.chunk.c.kind, [ChunkKind.INFER]),
-        among(tables.chunk.c.state, [ChunkState.PENDING, ChunkState.LEASED]),
-    )
     frozen = move_job(
         conn,
         job_id,
         JobVerb.FREEZE,
         JobState.FINALIZING,
         tables.job.c.plan_complete,
-        ~open_chunk,
+        ~has_open_chunk(),
         now=now,
     )
     if frozen:

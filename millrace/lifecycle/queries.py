@@ -5,34 +5,55 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, or_, select
+from sqlalchemy import Connection, Row, Select, func, select, true
 
 from millrace.db import tables
-from millrace.db.now import db_now
-from millrace.lifecycle.guards import among, no_such_job
-from millrace.lifecycle.transitions import CHUNK_SETTLED, CLAIMABLE
-from millrace.lifecycle.views import JobView, Progress, SettledChunk
+from millrace.lifecycle import tally
+from millrace.lifecycle.demand import backlog, due, next_rung, pools
+from millrace.lifecycle.guards import among, has_open_chunk, no_such_job
+from millrace.lifecycle.roster import workers
+from millrace.lifecycle.standstill import waiting
+from millrace.lifecycle.stragglers import leases, pace
+from millrace.lifecycle.transitions import CHUNK_SETTLED
+from millrace.lifecycle.views import (
+    Backlog,
+    JobView,
+    LeaseView,
+    Progress,
+    SettledChunk,
+    WorkerView,
+)
 from millrace.spec import JobSpec
 from millrace.types import ChunkKind, ChunkState, Input, JobId, JobState, Part, Span
 
 __all__ = [
+    "Backlog",
     "JobView",
+    "LeaseView",
     "Progress",
     "SettledChunk",
+    "WorkerView",
+    "backlog",
     "due",
     "inputs",
     "job",
     "jobs",
     "jobs_in",
     "known_job",
+    "leases",
     "newest_for_output",
+    "next_rung",
+    "pace",
+    "pools",
     "progress",
     "ready_to_freeze",
-    "rung",
     "settled_chunks",
+    "waiting",
+    "workers",
 ]
 
 _STREAMED_ROWS = 1_000
+_NOTHING = Progress(0, 0, 0, 0, 0, dict.fromkeys(ChunkState, 0))
 
 
 def job(conn: Connection, job_id: JobId) -> JobView | None:
@@ -49,9 +70,16 @@ def known_job(conn: Connection, job_id: JobId) -> JobView:
     return found
 
 
-def jobs(conn: Connection, *, limit: int, after: str | None = None) -> list[JobView]:
+def jobs(
+    conn: Connection,
+    *,
+    limit: int,
+    after: str | None = None,
+    states: Iterable[JobState] = JobState,
+) -> list[JobView]:
     """Jobs, newest first, `limit` at a time; `after` is the last id of the page before."""
     page = select(tables.job).order_by(tables.job.c.id.desc()).limit(limit)
+    page = page.where(among(tables.job.c.state, states))
     if after is not None:
         page = page.where(tables.job.c.id < after)
     return [_job_view(row) for row in conn.execute(page)]
@@ -76,31 +104,33 @@ def newest_for_output(conn: Connection, output_uri: str) -> JobView | None:
 
 def progress(conn: Connection, job_id: JobId) -> Progress:
     """How far the job is; all zero where nothing is planned."""
-    chunk = tables.chunk.c
-    by_state = conn.execute(
+    job, chunk = tables.job.c, tables.chunk.c
+    leased = (
         select(
-            chunk.state,
             func.count().label("chunks"),
-            func.coalesce(func.sum(chunk.rows_ok), 0).label("rows_ok"),
-            func.coalesce(func.sum(chunk.rows_err), 0).label("rows_err"),
-            func.sum(chunk.progress_rows).label("in_flight"),
-            func.sum(chunk.weight).label("weight"),
+            func.coalesce(func.sum(chunk.progress_rows), 0).label("rows"),
         )
-        .where(chunk.job_id == job_id, among(chunk.kind, [ChunkKind.INFER]))
-        .group_by(chunk.state)
-    ).all()
-    rows = {ChunkState(row.state): row for row in by_state}
-    weights: dict[ChunkState, int] = {
-        state: int(row.weight) for state, row in rows.items() if state != ChunkState.SPLIT
-    }
-    return Progress(
-        rows_ok=sum(int(row.rows_ok) for row in by_state),
-        rows_err=sum(int(row.rows_err) for row in by_state),
-        rows_in_flight=sum(int(row.in_flight) for row in by_state),
-        weight_done=sum(weights.get(state, 0) for state in CHUNK_SETTLED),
-        weight_total=sum(weights.values()),
-        chunks={state: rows[state].chunks if state in rows else 0 for state in ChunkState},
+        .where(
+            chunk.job_id == job_id,
+            among(chunk.state, [ChunkState.LEASED]),
+            among(chunk.kind, [ChunkKind.INFER]),
+        )
+        .subquery()
     )
+    kept = ("rows_ok", "rows_err", "weight_done", "committed", "dead", "split")
+    row = conn.execute(
+        select(
+            *(tally.total(counter).label(counter) for counter in kept),
+            tally.open_chunks().label("open"),
+            *(job.weight_total, leased.c.chunks, leased.c.rows),
+        )
+        .select_from(tables.job)
+        .join(leased, true())
+        .outerjoin(tables.tally, tables.tally.c.job_id == job.id)
+        .where(job.id == job_id)
+        .group_by(job.id, leased.c.chunks, leased.c.rows)
+    ).one_or_none()
+    return _NOTHING if row is None else _progress(row)
 
 
 def inputs(conn: Connection, job_id: JobId, span: Span | None = None) -> tuple[Input, ...]:
@@ -128,7 +158,7 @@ def inputs(conn: Connection, job_id: JobId, span: Span | None = None) -> tuple[I
 def settled_chunks(conn: Connection, job_id: JobId) -> Iterator[SettledChunk]:
     """The chunks that have come to their end, in input order, streamed."""
     chunk = tables.chunk.c
-    found = conn.execution_options(yield_per=_STREAMED_ROWS).execute(
+    ended = (
         select(tables.chunk)
         .where(
             chunk.job_id == job_id,
@@ -137,76 +167,38 @@ def settled_chunks(conn: Connection, job_id: JobId) -> Iterator[SettledChunk]:
         )
         .order_by(chunk.start_pos)
     )
+    # Of this statement only: an option of the connection would stay for all that come after.
+    found = conn.execute(ended, execution_options={"yield_per": _STREAMED_ROWS})
     return (_settled_chunk(row) for row in found)
-
-
-def due(
-    conn: Connection,
-    *,
-    limit: int,
-    job_id: JobId | None = None,
-    rung_before: float | None = None,
-    now: float | None = None,
-) -> list[tuple[JobId, int]]:
-    """At most `limit` chunks that could be claimed now, the most urgent first.
-
-    With `rung_before`, only those that nobody was told of since that time.
-    """
-    live = select(tables.job.c.id, tables.job.c.state).where(among(tables.job.c.state, CLAIMABLE))
-    if job_id is not None:
-        live = live.where(tables.job.c.id == job_id)
-    found: list[tuple[JobId, int]] = []
-    # Job by job, so that the index on (job, place) gives the first few without sorting millions.
-    for row in conn.execute(_by_urgency(live)).all():
-        if len(found) >= limit:
-            break
-        kind = CLAIMABLE[JobState(row.state)]
-        rows = conn.execute(_due_of(row.id, kind, limit - len(found), rung_before, now))
-        found += [(JobId(row.id), idx) for idx in rows.scalars()]
-    return found
-
-
-def rung(conn: Connection, *, since: float, job_id: JobId | None = None) -> int:
-    """How many pending chunks workers were told of since then, and have not begun."""
-    chunk = tables.chunk.c
-    told = select(func.count()).where(
-        among(chunk.state, [ChunkState.PENDING]), chunk.rung_at.is_not(None), chunk.rung_at >= since
-    )
-    if job_id is not None:
-        told = told.where(chunk.job_id == job_id)
-    return conn.scalar(told) or 0
 
 
 def ready_to_freeze(conn: Connection) -> list[JobId]:
     """Running jobs with a complete plan of which no chunk is open any more."""
-    open_chunk = exists().where(
-        tables.chunk.c.job_id == tables.job.c.id,
-        among(tables.chunk.c.kind, [ChunkKind.INFER]),
-        among(tables.chunk.c.state, [ChunkState.PENDING, ChunkState.LEASED]),
-    )
     found = select(tables.job.c.id).where(
-        among(tables.job.c.state, [JobState.RUNNING]), tables.job.c.plan_complete, ~open_chunk
+        among(tables.job.c.state, [JobState.RUNNING]), tables.job.c.plan_complete, ~has_open_chunk()
     )
     return [JobId(each) for each in conn.execute(_by_urgency(found)).scalars()]
 
 
-def _due_of(
-    job_id: str, kind: ChunkKind, limit: int, rung_before: float | None, now: float | None
-) -> Select[Any]:
-    chunk = tables.chunk.c
-    found = select(chunk.idx).where(
-        chunk.job_id == job_id,
-        among(chunk.state, [ChunkState.PENDING]),
-        among(chunk.kind, [kind]),
-        chunk.not_before <= db_now(now),
-    )
-    if rung_before is not None:
-        found = found.where(or_(chunk.rung_at.is_(None), chunk.rung_at < rung_before))
-    return found.order_by(chunk.start_pos).limit(limit)
-
-
 def _by_urgency(found: Select[Any]) -> Select[Any]:
     return found.order_by(tables.job.c.priority.desc(), tables.job.c.id)
+
+
+def _progress(row: Row[*tuple[Any, ...]]) -> Progress:
+    return Progress(
+        rows_ok=int(row.rows_ok),
+        rows_err=int(row.rows_err),
+        rows_in_flight=int(row.rows),
+        weight_done=int(row.weight_done),
+        weight_total=row.weight_total,
+        chunks={
+            ChunkState.PENDING: int(row.open) - row.chunks,
+            ChunkState.LEASED: row.chunks,
+            ChunkState.COMMITTED: int(row.committed),
+            ChunkState.SPLIT: int(row.split),
+            ChunkState.DEAD: int(row.dead),
+        },
+    )
 
 
 def _job_view(row: Row[Any]) -> JobView:

@@ -24,11 +24,13 @@ def submit(
     *,
     tenant: str = "default",
     idempotency_key: str | None = None,
+    parent_id: JobId | None = None,
     now: float | None = None,
 ) -> JobId:
     """Take in a job (→ validating) and return its id, which sorts by time.
 
-    The same `idempotency_key` again is the same job. Raises `Conflict` where the key was used for
+    The same `idempotency_key` again is the same job. `parent_id` is the job that this one goes back
+    to, such as one whose error rows it repeats. Raises `Conflict` where the key was used for
     another spec, or where another live or successful job owns the output.
     """
     job_id = _new_id(now)
@@ -43,6 +45,8 @@ def submit(
         "model_sha256": spec.model.sha256,
         "idempotency_key": idempotency_key,
         "priority": spec.priority,
+        "pool": spec.pool,
+        "parent_id": parent_id,
         "created_at": db_now(now),
         "expires_at": None if deadline is None else db_now(now) + deadline,
     }

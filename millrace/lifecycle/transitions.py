@@ -31,6 +31,8 @@ class JobVerb(StrEnum):
 
 class ChunkVerb(StrEnum):
     CLAIM = "claim"
+    OFFER = "offer"
+    TWIN = "twin"
     COMMIT = "commit"
     RELEASE = "release"
     DISOWN = "disown"
@@ -59,6 +61,7 @@ def _chunk(sources: set[ChunkState], targets: set[ChunkState]) -> Move[ChunkStat
 _J = JobState
 _C = ChunkState
 _UNPUBLISHED = {_J.VALIDATING, _J.QUEUED, _J.RUNNING, _J.PAUSED}
+_AFTER_A_LOSS = {_C.PENDING, _C.LEASED, _C.SPLIT, _C.DEAD}
 
 JOB_MOVES: Mapping[JobVerb, Move[JobState]] = MappingProxyType(
     {
@@ -81,13 +84,16 @@ JOB_MOVES: Mapping[JobVerb, Move[JobState]] = MappingProxyType(
 CHUNK_MOVES: Mapping[ChunkVerb, Move[ChunkState]] = MappingProxyType(
     {
         ChunkVerb.CLAIM: _chunk({_C.PENDING}, {_C.LEASED}),
+        ChunkVerb.OFFER: _chunk({_C.LEASED}, {_C.LEASED}),
+        ChunkVerb.TWIN: _chunk({_C.LEASED}, {_C.LEASED}),
         ChunkVerb.COMMIT: _chunk({_C.LEASED}, {_C.COMMITTED}),
-        ChunkVerb.RELEASE: _chunk({_C.LEASED}, {_C.PENDING}),
-        ChunkVerb.DISOWN: _chunk({_C.LEASED}, {_C.PENDING, _C.SPLIT, _C.DEAD}),
-        ChunkVerb.REFUSE_MODEL: _chunk({_C.LEASED}, {_C.PENDING}),
-        ChunkVerb.CRASH: _chunk({_C.LEASED}, {_C.PENDING, _C.SPLIT, _C.DEAD}),
-        ChunkVerb.REAP: _chunk({_C.LEASED}, {_C.PENDING, _C.SPLIT, _C.DEAD}),
-        ChunkVerb.RETRY: _chunk({_C.PENDING, _C.LEASED}, {_C.PENDING}),
+        # Where a chunk has a twin, the other one of the two goes on: it stays leased.
+        ChunkVerb.RELEASE: _chunk({_C.LEASED}, {_C.PENDING, _C.LEASED}),
+        ChunkVerb.DISOWN: _chunk({_C.LEASED}, _AFTER_A_LOSS),
+        ChunkVerb.REFUSE_MODEL: _chunk({_C.LEASED}, {_C.PENDING, _C.LEASED}),
+        ChunkVerb.CRASH: _chunk({_C.LEASED}, _AFTER_A_LOSS),
+        ChunkVerb.REAP: _chunk({_C.LEASED}, _AFTER_A_LOSS),
+        ChunkVerb.RETRY: _chunk({_C.LEASED, _C.COMMITTED, _C.DEAD}, {_C.PENDING}),
     }
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from millrace.spec import JobSpec
-from millrace.types import ChunkState, JobId, JobState, Json, Part, Span
+from millrace.types import ChunkKind, ChunkState, JobId, JobState, Json, Part, Span, WorkerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,10 @@ class JobView:
     finished_at: float | None
     expires_at: float | None
     superseded_at: float | None
+    pool: str
+    weight_total: int
+    chunks_planned: int
+    parent_id: JobId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +74,54 @@ class SettledChunk:
     fingerprint: Mapping[str, Json]
     error_code: str | None
     error_message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """One job with a chunk that could be claimed now. `weight` is input bytes."""
+
+    job_id: JobId
+    tenant: str
+    priority: int
+    created_at: float
+    expires_at: float | None
+    model_sha256: str | None
+    kind: ChunkKind
+    """What is to be done for it now."""
+    pending_weight: int
+    """Of what nobody has begun; 0 for publishing."""
+    leased_weight: int
+    """Of what workers are computing."""
+    chunks_open: int
+    """Those that are neither settled nor split, whether leased or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """One leased chunk, as one looks for slow ones."""
+
+    idx: int
+    owner: WorkerId
+    held_seconds: float
+    weight: int
+    twinned: bool
+    offered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker process that has not left; times in seconds since the epoch."""
+
+    id: WorkerId
+    host: str
+    pid: int
+    pool: str
+    device: str
+    version: str
+    models: tuple[str, ...]
+    """SHA-256 of each model that it holds, or the engine's name where there is none."""
+    draining: bool
+    """It ends once it has done what it holds."""
+    started_at: float
+    seen_at: float
+    silent_seconds: float

@@ -5,17 +5,35 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, cast
 
 from millrace import catalog
-from millrace.storage.uri import SCHEMES, normalise, scheme_of
+from millrace.errors import InvalidInput, NotFound
+from millrace.storage.uri import SCHEMES, join, normalise, scheme_of
 
 if TYPE_CHECKING:
     from millrace.storage.base import Storage
 
-__all__ = ["for_uri", "normalise"]
+__all__ = ["for_uri", "normalise", "probe_output"]
 
 
 def for_uri(uri: str) -> Storage:
     """The storage that serves `uri`; `InvalidInput` lists the schemes that there are."""
     return cast("Storage", catalog.load(SCHEMES[scheme_of(uri)])())
+
+
+def probe_output(uri: str) -> None:
+    """Write an object below a folder and delete it again, as a job will have to.
+
+    `InvalidInput` OUTPUT_NOT_WRITABLE tells why that cannot be done; `Unavailable` where it may be
+    possible later.
+    """
+    store, probe = for_uri(uri), join(uri, f"_probe-{secrets.token_hex(8)}")
+    try:
+        store.put_once(probe, b"")
+        store.delete(probe)
+    except (InvalidInput, NotFound) as error:
+        raise InvalidInput(
+            "OUTPUT_NOT_WRITABLE", f"cannot write to {uri}: {error.message}", error.hint
+        ) from error

@@ -64,6 +64,13 @@ class Storage(Protocol):
         """Create a small object if there is none; returns the bytes that are there afterwards."""
         ...
 
+    def exclusive(self, folder: str) -> bool:
+        """Whether, below `folder`, one of several that `put_once` at the same moment always wins.
+
+        Where not, only a writer who comes later is sure to find what is there.
+        """
+        ...
+
     def read(self, uri: str) -> bytes:
         """A small object whole; `NotFound` where there is none."""
         ...

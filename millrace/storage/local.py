@@ -7,7 +7,6 @@ the first writer of a name wins, and what has a final name is whole and survives
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import stat
@@ -15,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from millrace.errors import Conflict, InputChanged, InvalidInput, NotFound, Unavailable
+from millrace.errors import Conflict, InputChanged, InvalidInput, NotFound
+from millrace.failpoints import failpoint
 from millrace.storage.base import StoredObject
 from millrace.storage.os_errors import translated
+from millrace.storage.spooled import digest_of, refuse_corrupt
 from millrace.storage.sync import sync
 from millrace.storage.uri import join, local_path
 
@@ -87,15 +88,12 @@ class LocalStorage:
         Finding the same content there already is success; other content is `Conflict`.
         `Unavailable` where the spooled bytes are not the ones that were hashed.
         """
-        if (found := _sha256(spooled)) != sha256:
-            raise Unavailable(
-                "SPOOL_CORRUPT",
-                f"{spooled} reads back as {found[:12]}…, written was {sha256[:12]}…",
-                "check the disk",
-            )
+        refuse_corrupt(spooled, sha256)
+        failpoint("s.before_put")
         if _publish(spooled, local_path(uri)):
+            failpoint("s.after_put")
             return
-        if _sha256(local_path(uri)) != sha256:
+        if digest_of(local_path(uri)) != sha256:
             raise Conflict(
                 "OUTPUT_CONFLICT",
                 f"{local_path(uri)} exists and has other content",
@@ -107,8 +105,14 @@ class LocalStorage:
         with self.spool(uri.rpartition("/")[0]) as spooled:
             with translated(spooled):
                 spooled.write_bytes(content)
+            failpoint("s.before_put_once")
             _publish(spooled, local_path(uri))
+        failpoint("s.after_put_once")
         return self.read(uri)
+
+    def exclusive(self, folder: str) -> bool:
+        """Always: a link never overwrites."""
+        return True
 
     def read(self, uri: str) -> bytes:
         """A small object whole; `NotFound` where there is none."""
@@ -193,11 +197,6 @@ def _pin(uri: str, found: os.stat_result) -> StoredObject:
             "name a regular file",
         )
     return StoredObject(uri, found.st_size, f"{found.st_mtime_ns}-{found.st_ino}")
-
-
-def _sha256(path: Path) -> str:
-    with translated(path), path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _publish(spooled: Path, final: Path) -> bool:

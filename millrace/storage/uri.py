@@ -8,8 +8,12 @@ from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
 from millrace.errors import InvalidInput
+from millrace.storage import s3_uri
 
-SCHEMES: dict[str, str] = {"file": "millrace.storage.local:LocalStorage"}
+SCHEMES: dict[str, str] = {
+    "file": "millrace.storage.local:LocalStorage",
+    "s3": "millrace.storage.s3:S3Storage",
+}
 """Scheme → dotted path of its `Storage`."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?:[A-Za-z][A-Za-z0-9+.-]*:)*//")
@@ -26,8 +30,7 @@ def normalise(text: str) -> str:
         raise InvalidInput("URI_EMPTY", "an empty path was given", "name a file or a folder")
     if "\0" in text:
         raise InvalidInput("URI_NOT_ALLOWED", "a path holds a NUL character", "remove it")
-    scheme = scheme_of(text)
-    return _file_uri(text) if scheme == "file" else text
+    return _file_uri(text) if scheme_of(text) == "file" else s3_uri.checked(text)
 
 
 def scheme_of(text: str) -> str:
@@ -50,14 +53,23 @@ def local_path(uri: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))))
 
 
-def join(folder: str, *names: str) -> str:
+def names(uri: str) -> list[str]:
+    """The names in a URI's path (a bucket is the first), each in its own characters."""
+    path = uri.partition("://")[2].split("/")
+    if scheme_of(uri) == "file":
+        return [os.fsdecode(unquote_to_bytes(name)) for name in path]
+    return path
+
+
+def join(folder: str, *below: str) -> str:
     """The URI of something below `folder`; names are taken as they are, ``/`` separates them."""
-    return "/".join((folder.rstrip("/"), *(quote(name) for name in names)))
+    spelled = map(quote, below) if scheme_of(folder) == "file" else below
+    return "/".join((folder.removesuffix("/"), *spelled))
 
 
 def basename(uri: str) -> str:
     """The last name of a URI, for people and for suffixes."""
-    return os.fsdecode(unquote_to_bytes(uri.rstrip("/").rpartition("/")[2]))
+    return names(uri.rstrip("/"))[-1]
 
 
 def _file_uri(text: str) -> str:

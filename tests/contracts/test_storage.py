@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from millrace import storage
 from millrace.errors import Conflict, InputChanged, InvalidInput, NotFound, Unavailable
 from millrace.storage.base import Storage, StoredObject
 from millrace.storage.uri import SCHEMES, join
+from tests.servers.s3 import connected, new_bucket
 
-ROOTS: dict[str, Callable[[Path], str]] = {"file": lambda folder: storage.normalise(str(folder))}
-"""Where each scheme keeps the objects of a test, made from a folder of its own."""
+SERVERS = {"s3": ["moto", pytest.param("rados_gateway", marks=pytest.mark.s3real)], "file": [None]}
+"""For each scheme, the fixtures of servers that it is tried with."""
 
 
 def sha256(content: bytes) -> str:
@@ -28,9 +29,16 @@ def publish(store: Storage, uri: str, content: bytes, digest: str | None = None)
         store.put(spooled, uri, digest or sha256(content))
 
 
-@pytest.fixture(params=list(SCHEMES))
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return ROOTS[request.param](tmp_path / "a folder with ümlaut")
+@pytest.fixture(params=[server for scheme in SCHEMES for server in SERVERS[scheme]])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty folder of a test's own, in each storage."""
+    name = "a folder with ümlaut"
+    if request.param is None:
+        yield storage.normalise(str(tmp_path / name))
+        return
+    server = request.getfixturevalue(request.param)
+    with connected(server.url):
+        yield join(new_bucket(server.url), name)
 
 
 @pytest.fixture

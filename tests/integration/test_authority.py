@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from millrace.db.session import Database
 from millrace.lifecycle import chunks, jobs
@@ -92,3 +95,43 @@ def test_an_absent_database_is_no_end(
     assert not runner.run(job_id, 0)
     switch.cut = False
     assert runner.run_due(job_id)
+
+
+class Stuck(FaultyDatabase):
+    """Once cut, whoever commits hangs in the network, and whoever renews learns nothing."""
+
+    def __init__(self, real: Database, switch: Switch) -> None:
+        super().__init__(real, switch)
+        self.healed = threading.Event()
+
+    def write(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
+        if durable and self._switch.cut:
+            assert self.healed.wait(60)
+            self._switch.cut = False
+        return super().write(durable=durable)
+
+
+def test_a_worker_that_hangs_in_the_network_does_not_compute_on(
+    database: Database, compute: StartChild, tmp_path: Path
+) -> None:
+    """F31: the local deadline is kept though the thread that works cannot keep it; no crash."""
+    stage.written(tmp_path, stage.texts(12))
+    slow = {"scripted": True, "delay": 0.7}
+    job_id = stage.started(database, tmp_path, chunk_rows=1, options=slow)
+    stuck, child = Stuck(database, Switch()), compute()
+    runner = runner_of(stuck, child, tmp_path, lease_seconds=3.0)
+    runner._bench.pace.learn(job_id, 1, 0.01)
+    child.start()
+    computing_process = child.pid
+    assert computing_process is not None
+    with running(lambda: runner.run_due(job_id)):
+        until(lambda: chunk_row(database, job_id, 0).state == "committed", "the first is done")
+        stuck._switch.cut = True
+
+        def killed() -> bool:
+            runner.enforce()
+            return gone(computing_process)
+
+        until(killed, "the process is killed", every=0.05)
+        stuck.healed.set()
+    assert not any(chunk_row(database, job_id, idx).crash_count for idx in range(8))

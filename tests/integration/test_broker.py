@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,6 +19,7 @@ from millrace import topics
 from millrace.broker import Doorbell, celery_app
 from millrace.cli.embedded_broker import embedded_broker
 from millrace.db.session import Database
+from millrace.settings import Settings
 from millrace.types import ChunkState, JobId, JobState
 from scheduler.dispatcher import Dispatcher
 from scheduler.finisher import Finisher
@@ -63,8 +65,8 @@ def drive(database: Database, job_id: JobId, dispatcher: Dispatcher) -> None:
     finisher = Finisher(database, interval=1.0)
 
     def ended() -> bool:
-        dispatcher.tick(time.time())
-        finisher.tick(time.time())
+        dispatcher.tick()
+        finisher.tick()
         return stage.seen(database, job_id).finished_at is not None
 
     until(ended, "the job ends", seconds=40)
@@ -76,12 +78,12 @@ def test_a_broker_that_forgets_costs_seconds(
     """F18, F28: flushed in the middle, and full of messages that mean nothing."""
     stage.written(tmp_path, stage.texts(40))
     bell = Doorbell(broker)
-    dispatcher = Dispatcher(database, bell, window=8, re_ring=1.0, interval=0.1)
+    dispatcher = Dispatcher(database, bell, Settings(re_ring_seconds=1.0), interval=0.1)
     with worker_at(broker, tmp_path / "state") as worker:
         _forge(broker)
         slow = {"scripted": True, "delay": 0.1}
         job_id = stage.started(database, tmp_path, chunk_rows=5, options=slow)
-        dispatcher.tick(time.time())
+        dispatcher.tick()
         until(
             lambda: stage.progress(database, job_id).chunks[ChunkState.COMMITTED],
             "the first ring is answered",
@@ -123,15 +125,19 @@ def test_repeated_and_reversed_rings_commit_once(
     """F21: every ring three times, and in reverse."""
 
     class Echo(Doorbell):
-        def ring(self, chunks: object) -> None:
-            assert isinstance(chunks, list)
-            super().ring([*chunks, *chunks, *chunks][::-1])
+        def ring(self, chunks: Iterable[tuple[str, int]], **whom: Any) -> None:
+            bells = list(chunks)
+            super().ring([*bells, *bells, *bells][::-1], **whom)
 
     stage.written(tmp_path, stage.texts(40))
     bell = Echo(broker)
     with worker_at(broker, tmp_path / "state"), worker_at(broker, tmp_path / "state"):
         job_id = stage.started(database, tmp_path, chunk_rows=5)
-        drive(database, job_id, Dispatcher(database, bell, window=8, re_ring=0.2, interval=0.1))
+        drive(
+            database,
+            job_id,
+            Dispatcher(database, bell, Settings(re_ring_seconds=0.2), interval=0.1),
+        )
     bell.close()
     for idx in range(8):
         assert [v for v, *_ in history(database, job_id, idx)] == ["claim", "commit"]

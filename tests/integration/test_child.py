@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -22,7 +23,7 @@ from tests import rogues
 from tests.integration.conftest import StartChild
 from tests.lifecycle.stage import chunk_row
 from tests.waiting import gone, until
-from workers.child import Abandoned, Crashed, Entry
+from workers.child import Abandoned, Answer, ComputeChild, Crashed, Entry
 from workers.order import Finished, Progress, WorkOrder
 
 
@@ -40,9 +41,19 @@ def order(folder: Path, *lines: str) -> WorkOrder:
         end=pinned.size,
         inputs=(source,),
         arrow_schema=encode_schema(pa.schema([("id", pa.int64()), ("text", pa.string())])),
-        spec=stage.spec_of(folder),
+        asked=stage.spec_of(folder).model_dump_json(),
         part_stem="0-a1-aaaaaaaa",
     )
+
+
+def execute(
+    child: ComputeChild,
+    order: WorkOrder,
+    on_progress: Callable[[Progress], None],
+    interrupted: Callable[[], str | None],
+) -> Answer:
+    child.give(order)
+    return child.answer(on_progress, interrupted)
 
 
 def never() -> None:
@@ -56,9 +67,9 @@ def nothing(progress: Progress) -> None:
 def test_an_order_is_answered_and_the_process_stays(compute: StartChild, tmp_path: Path) -> None:
     child, heard = compute(), list[Progress]()
 
-    answer = child.execute(order(tmp_path, *stage.texts(5)), heard.append, never)
+    answer = execute(child, order(tmp_path, *stage.texts(5)), heard.append, never)
     first = child.pid
-    again = child.execute(order(tmp_path, *stage.texts(5)), nothing, never)
+    again = execute(child, order(tmp_path, *stage.texts(5)), nothing, never)
 
     assert isinstance(answer, Finished)
     assert (answer.rows_ok, answer.rows_err) == (5, 0)
@@ -79,7 +90,7 @@ def test_a_killed_process_is_noticed_at_once(compute: StartChild, tmp_path: Path
             killed_at.append(time.monotonic())
             os.kill(child.pid, signal.SIGKILL)
 
-    answer = child.execute(order(tmp_path, *lines), kill, never)
+    answer = execute(child, order(tmp_path, *lines), kill, never)
 
     assert time.monotonic() - killed_at[0] < 5
     starts = (0, len(lines[0]) + 1, len(lines[0]) + len(lines[1]) + 2)
@@ -89,9 +100,9 @@ def test_a_killed_process_is_noticed_at_once(compute: StartChild, tmp_path: Path
 
 def test_an_exit_is_told_with_its_status(compute: StartChild, tmp_path: Path) -> None:
     child = compute()
-    answer = child.execute(order(tmp_path, *stage.texts(1, _0="::exit 3")), nothing, never)
+    answer = execute(child, order(tmp_path, *stage.texts(1, _0="::exit 3")), nothing, never)
     assert answer == Crashed("exited with status 3", (0,), loaded=True)
-    after = child.execute(order(tmp_path / "next", *stage.texts(2)), nothing, never)
+    after = execute(child, order(tmp_path / "next", *stage.texts(2)), nothing, never)
     assert isinstance(after, Finished)
 
 
@@ -109,7 +120,7 @@ def test_what_is_no_answer_is_a_crash(
     pid = child.pid
     assert pid is not None
 
-    answer = child.execute(order(tmp_path, *stage.texts(1)), nothing, never)
+    answer = execute(child, order(tmp_path, *stage.texts(1)), nothing, never)
 
     assert isinstance(answer, Crashed)
     assert answer.suspects == suspects
@@ -120,8 +131,8 @@ def test_what_is_no_answer_is_a_crash(
 def test_a_process_that_stops_in_mid_word_can_be_ended(compute: StartChild, tmp_path: Path) -> None:
     """F14: half a message must not keep the worker from looking at its lease."""
     child, heard = compute(rogues.falter), list[Progress]()
-    answer = child.execute(
-        order(tmp_path, *stage.texts(1)), heard.append, lambda: "stalled" if heard else None
+    answer = execute(
+        child, order(tmp_path, *stage.texts(1)), heard.append, lambda: "stalled" if heard else None
     )
     assert answer == Abandoned("stalled", (6,))
     assert child.pid is None
@@ -131,7 +142,7 @@ def test_a_crash_is_noticed_though_a_fork_holds_the_pipe(
     compute: StartChild, tmp_path: Path
 ) -> None:
     """F4, as with a data loader's processes: nobody but the kernel closes their copy of it."""
-    answer = compute(rogues.bequeath).execute(order(tmp_path, *stage.texts(1)), nothing, never)
+    answer = execute(compute(rogues.bequeath), order(tmp_path, *stage.texts(1)), nothing, never)
     assert isinstance(answer, Crashed)
     assert answer.detail == "exited with status 5"
     os.kill(answer.suspects[0], signal.SIGKILL)
@@ -141,7 +152,7 @@ _INTERRUPT = """
 from pathlib import Path
 from millrace import lifeline
 from tests import rogues
-from tests.integration.test_child import order
+from tests.integration.test_child import execute, order
 from workers.child import Abandoned, ComputeChild
 from workers.spawn import ComputeSettings
 import psutil, sys
@@ -150,7 +161,7 @@ if __name__ == "__main__":
     lifeline.adopt_orphans()
     heard = []
     child = ComputeChild(ComputeSettings(device="cpu"), rogues.multiply)
-    answer = child.execute(
+    answer = execute(child,
         order(Path(sys.argv[1]), "{}"), heard.append, lambda: "drained" if heard else None
     )
     left = [each.pid for each in psutil.Process().children(recursive=True)
@@ -177,7 +188,8 @@ def test_nothing_of_an_interrupted_process_survives(tmp_path: Path) -> None:
 
 def test_an_interruption_ends_the_wait(compute: StartChild, tmp_path: Path) -> None:
     child, heard = compute(), list[Progress]()
-    answer = child.execute(
+    answer = execute(
+        child,
         order(tmp_path, *stage.texts(1, _0="::hang")),
         heard.append,
         lambda: "stalled" if heard and heard[-1].in_flight else None,
@@ -189,7 +201,7 @@ def test_an_interruption_ends_the_wait(compute: StartChild, tmp_path: Path) -> N
 def test_other_processes_are_left_alone(compute: StartChild, tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "600"]) as bystander:
         child = compute(rogues.babble)
-        child.execute(order(tmp_path, *stage.texts(1)), nothing, never)
+        execute(child, order(tmp_path, *stage.texts(1)), nothing, never)
         assert bystander.poll() is None
         bystander.kill()
 

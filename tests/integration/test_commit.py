@@ -11,13 +11,24 @@ import pytest
 from millrace.clock import Clock
 from millrace.datasets import encode_schema
 from millrace.db.session import Database
-from millrace.errors import LeaseLost
 from millrace.lifecycle import chunks, jobs
 from millrace.types import Lease, Part
 from tests.clocks import FakeClock
 from tests.faults import FaultyDatabase, Switch
-from tests.lifecycle.stage import A, chunk_row, claimed, history, pinned, running, spec
-from workers.commit import AnswerRejected, commit
+from tests.lifecycle.stage import (
+    A,
+    chunk_row,
+    claimed,
+    history,
+    pinned,
+    result,
+    running,
+    spec,
+)
+from workers.acceptance import AnswerRejected, accepted
+from workers.drain import Drain
+from workers.harvest import Harvest
+from workers.heartbeat import Heartbeat
 from workers.order import Finished, WorkOrder
 
 SHA = "ab" * 32
@@ -39,7 +50,7 @@ def order_of(lease: Lease) -> WorkOrder:
         end=10,
         inputs=tuple(pinned(10)),
         arrow_schema=encode_schema(pa.schema([])),
-        spec=spec(),
+        asked=spec().model_dump_json(),
         part_stem="0-a1-abc",
     )
 
@@ -65,18 +76,31 @@ def switched(database: Database, switch: Switch) -> Database:
     return FaultyDatabase(database, switch)
 
 
+def harvest_of(
+    line: Database, leases: list[Lease], clock: Clock, drain: Drain | None = None
+) -> Harvest:
+    beat = Heartbeat(line, leases, 60.0, 10.0, clock)
+    return Harvest(line, beat, drain or Drain(clock), clock)
+
+
+def commit(line: Database, lease: Lease, clock: Clock) -> None:
+    harvest = harvest_of(line, [lease], clock)
+    harvest.add(lease, accepted(order_of(lease), answer_to(lease)))
+    harvest.bring_in_all()
+
+
 @pytest.mark.parametrize("fault", ["reply lost", "request lost", "away for a while"])
 def test_an_unknown_outcome_is_committed_once(
     database: Database, lease: Lease, clock: FakeClock, fault: str
 ) -> None:
-    """F32, F33: calls are the write, then reads of the outcome."""
+    """F32, F33: calls are the write, then reads of the outcome and further writes."""
     switch = {
         "reply lost": Switch(after=frozenset({1})),
         "request lost": Switch(before=frozenset({1})),
         "away for a while": Switch(before=frozenset({1, 2, 3, 4}), after=frozenset({6})),
     }[fault]
 
-    commit(switched(database, switch), lease, order_of(lease), answer_to(lease), clock)
+    commit(switched(database, switch), lease, clock)
 
     assert commits(database, lease) == 1
     row = chunk_row(database, lease.job_id)
@@ -101,8 +125,7 @@ def test_a_lease_lost_while_the_outcome_was_unknown_commits_nothing(
     database: Database, lease: Lease
 ) -> None:
     line, clock = switched(database, Switch(before=frozenset({1}))), Thief(database)
-    with pytest.raises(LeaseLost):
-        commit(line, lease, order_of(lease), answer_to(lease), clock)
+    commit(line, lease, clock)
     assert commits(database, lease) == 0
     assert chunk_row(database, lease.job_id).state == "pending"
 
@@ -119,8 +142,76 @@ def test_what_comes_too_late_is_not_committed(
         held = replace(lease, token="f" * 32)
     else:
         held = replace(lease, attempt=lease.attempt - 1)
-    with pytest.raises(LeaseLost):
-        commit(database, held, order_of(held), answer_to(held), clock)
+    commit(database, held, clock)
+    assert chunk_row(database, lease.job_id).state == "leased"
+    assert commits(database, lease) == 0
+
+
+@pytest.mark.parametrize("fault", ["none", "reply lost"])
+def test_a_group_is_one_transaction_and_one_lost_lease_spoils_no_other(
+    database: Database, clock: FakeClock, fault: str
+) -> None:
+    """W6' for each member of a group: some of it may be lost, the rest is committed once."""
+    with database.write() as connection:
+        job_id = running(connection, 10, 20, 30)
+        leases = chunks.claim_many(connection, job_id, [0, 1, 2], A, 60.0)
+        chunks.release(connection, leases[1], infra=False, delay=0.0, reason="it is lost")
+    switch = Switch(after=frozenset({1}) if fault == "reply lost" else frozenset())
+    harvest = harvest_of(switched(database, switch), leases, clock)
+    for lease in leases:
+        harvest.add(lease, result())
+    assert switch.calls == 0
+    harvest.bring_in()
+    assert switch.calls == 0, "a group waits for its members a moment"
+
+    harvest.bring_in_all()
+
+    assert [commits(database, lease) for lease in leases] == [1, 0, 1]
+    assert switch.calls <= 3
+
+
+def test_a_group_does_not_wait_for_the_end_of_its_batch(
+    database: Database, lease: Lease, clock: FakeClock
+) -> None:
+    """A crash loses no more than what was finished in the last moment."""
+    harvest = harvest_of(database, [lease], clock)
+    harvest.add(lease, accepted(order_of(lease), answer_to(lease)))
+    clock.advance(0.25)
+    harvest.bring_in()
+    assert commits(database, lease) == 1
+
+
+def test_a_batch_goes_on_while_the_database_is_away(
+    database: Database, lease: Lease, clock: FakeClock
+) -> None:
+    """One try at a time, none of which waits."""
+    switch = Switch()
+    switch.cut = True
+    harvest = harvest_of(switched(database, switch), [lease], clock)
+    harvest.add(lease, accepted(order_of(lease), answer_to(lease)))
+    clock.advance(0.25)
+    harvest.bring_in()
+    before = clock.now()
+    harvest.bring_in()
+    assert clock.now() == before
+    switch.cut = False
+    harvest.bring_in_all()
+    assert commits(database, lease) == 1
+
+
+def test_a_drain_does_not_wait_for_a_database_beyond_its_grace(
+    database: Database, lease: Lease, clock: FakeClock
+) -> None:
+    switch, drain = Switch(), Drain(clock)
+    switch.cut = True
+    harvest = harvest_of(switched(database, switch), [lease], clock, drain)
+    harvest.add(lease, accepted(order_of(lease), answer_to(lease)))
+    drain.begin(30.0)
+    began = clock.now()
+
+    harvest.bring_in_all()
+
+    assert 29.0 <= clock.now() - began <= 31.0
     assert chunk_row(database, lease.job_id).state == "leased"
 
 
@@ -157,11 +248,8 @@ LIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
-def test_lies_are_rejected(
-    database: Database, lease: Lease, clock: Clock, lie: dict[str, Any]
-) -> None:
+def test_lies_are_rejected(lease: Lease, lie: dict[str, Any]) -> None:
     """F14: nothing that the compute process says is believed unseen."""
     with pytest.raises(AnswerRejected) as rejected:
-        commit(database, lease, order_of(lease), answer_to(lease, **lie), clock)
+        accepted(order_of(lease), answer_to(lease, **lie))
     assert rejected.value.code == "CHILD_PROTOCOL"
-    assert chunk_row(database, lease.job_id).state == "leased"

@@ -134,7 +134,7 @@ def _order(folder: Path, files: dict[str, str], **changes: Any) -> WorkOrder:
         end=base,
         inputs=tuple(inputs),
         arrow_schema=encode_schema(schema),
-        spec=JobSpec.model_validate(described | changes),
+        asked=JobSpec.model_validate(described | changes).model_dump_json(),
         suspects=suspects,
         part_stem="000-a1-tttttttt",
     )

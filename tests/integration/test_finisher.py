@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ def judged(database: Database, ok: int, bad: int, threshold: dict[str, Any]) -> 
         plain.planned(connection, job_id, 10_000, 20_000)
         jobs.start(connection, job_id)
     commit(database, job_id, 0, plain.result(ok, bad))
-    finished(database).tick(0.0)
+    finished(database).tick()
     job = stage.seen(database, job_id)
     assert job.state is (JobState.RUNNING if job.reason_code is None else JobState.FAILED)
     return job.reason_code
@@ -67,7 +66,7 @@ def test_a_settled_job_is_frozen_or_has_failed(
     job_id = running(database)
     rows = plain.result(ok, bad)
     commit(database, job_id, 0, rows)
-    finished(database).tick(0.0)
+    finished(database).tick()
     job = stage.seen(database, job_id)
     assert job.state is state
     assert job.reason_code == ("ALL_ROWS_FAILED" if state is JobState.FAILED else None)
@@ -77,7 +76,7 @@ def test_an_open_chunk_keeps_a_job_running(database: Database) -> None:
     job_id = running(database, 10, 20)
     commit(database, job_id, 0, plain.result())
     claim(database, job_id, 1)
-    finished(database).tick(0.0)
+    finished(database).tick()
     assert stage.seen(database, job_id).state is JobState.RUNNING
 
 
@@ -98,5 +97,5 @@ def test_what_is_settled_at_the_deadline_is_published(database: Database) -> Non
     with database.write() as connection:
         job_id = plain.in_state(connection, JobState.RUNNING)
     commit(database, job_id, 0, plain.result())
-    finished(database).tick(time.time())
+    finished(database).tick()
     assert stage.seen(database, job_id).state is JobState.FINALIZING

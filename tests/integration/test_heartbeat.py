@@ -12,7 +12,7 @@ from millrace.lifecycle import chunks, jobs
 from millrace.types import Lease
 from tests.clocks import FakeClock
 from tests.faults import FaultyDatabase, Switch
-from tests.lifecycle.stage import A, chunk_row, claimed, running
+from tests.lifecycle.stage import MUCH_LATER, NOW, A, chunk_row, claimed, running
 from tests.waiting import until
 from workers.heartbeat import Heartbeat
 from workers.order import Progress
@@ -52,12 +52,13 @@ def lease(database: Database) -> Lease:
 
 
 def beating(database: Database, lease: Lease, clock: Clock) -> Heartbeat:
-    return Heartbeat(database, lease, TTL, INTERVAL, clock)
+    return Heartbeat(database, [lease], TTL, INTERVAL, clock)
 
 
 def test_renewals_extend_the_lease_and_tell_the_progress(database: Database, lease: Lease) -> None:
     before = chunk_row(database, lease.job_id).lease_until
-    with Heartbeat(database, lease, TTL, 0.01, SystemClock()) as beat:
+    with Heartbeat(database, [lease], TTL, 0.01, SystemClock()) as beat:
+        beat.turn_to(lease)
         beat.report(Progress(rows=7, in_flight=(3, 4)))
         until(lambda: chunk_row(database, lease.job_id).progress_rows == 7, "a renewal")
         row = chunk_row(database, lease.job_id)
@@ -69,7 +70,8 @@ def test_renewals_extend_the_lease_and_tell_the_progress(database: Database, lea
 
 @pytest.mark.parametrize("why", ["reaped", "cancelled"])
 def test_a_lease_that_was_taken_away_is_lost(database: Database, lease: Lease, why: str) -> None:
-    with Heartbeat(database, lease, TTL, 0.01, SystemClock()) as beat:
+    with Heartbeat(database, [lease], TTL, 0.01, SystemClock()) as beat:
+        beat.turn_to(lease)
         with database.write() as connection:
             if why == "cancelled":
                 jobs.cancel(connection, lease.job_id)
@@ -120,6 +122,47 @@ def test_a_renewal_that_hangs_keeps_no_trust(database: Database, lease: Lease) -
         assert not beat.lost
         clock.advance(1)
         assert beat.lost
+
+
+def test_those_that_wait_are_kept_too_and_lost_one_by_one(database: Database) -> None:
+    """A lost member of a batch is dropped quietly; the running one goes on."""
+    with database.write() as connection:
+        job_id = running(connection, 10, 20, 30)
+        first, second, third = chunks.claim_many(connection, job_id, [0, 1, 2], A, TTL, now=NOW)
+    with Heartbeat(database, [first, second, third], TTL, 0.01, SystemClock()) as beat:
+        beat.turn_to(first)
+        until(lambda: chunk_row(database, job_id, 2).lease_until > MUCH_LATER, "all are renewed")
+        with database.write() as connection:
+            chunks.release(connection, second, infra=False, delay=0.0, reason="by somebody else")
+        until(lambda: beat.is_lost(second), "the heartbeat learns of it")
+        assert not beat.lost
+        assert not beat.is_lost(third)
+        beat.turn_to(second)
+        assert not beat.lost
+
+
+def test_what_has_ended_is_not_renewed_and_not_lost(database: Database) -> None:
+    with database.write() as connection:
+        job_id = running(connection, 10, 20)
+        first, second = chunks.claim_many(connection, job_id, [0, 1], A, TTL, now=NOW)
+    with Heartbeat(database, [first, second], TTL, 0.01, SystemClock()) as beat:
+        beat.turn_to(first)
+        beat.drop([first])
+        with database.write() as connection:
+            chunks.release(connection, first, infra=False, delay=0.0, reason="it has ended")
+        until(lambda: chunk_row(database, job_id, 1).lease_until > MUCH_LATER, "a renewal")
+        assert not beat.is_lost(first)
+        assert not beat.lost
+
+
+def test_a_deadline_that_has_passed_is_not_forgiven(database: Database, lease: Lease) -> None:
+    """The child may have been killed by then, whatever a late renewal says."""
+    clock = FakeClock()
+    beat = beating(database, lease, clock)
+    clock.advance(TTL - MARGIN)
+    assert beat.lost
+    beat._renew()
+    assert beat.lost
 
 
 def test_idle_seconds_count_from_the_last_progress(database: Database, lease: Lease) -> None:

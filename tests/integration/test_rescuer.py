@@ -17,7 +17,7 @@ def test_the_rescuer_takes_back_what_has_run_out(database: Database) -> None:
     claim(database, job_id, 1, ttl=60.0)
     rescuer = Rescuer(database, interval=5.0)
 
-    assert rescuer.tick(0.0) == 5.0
+    assert rescuer.tick() == 5.0
 
     assert chunk_row(database, job_id, 0).state == "pending"
     assert chunk_row(database, job_id, 0).crash_count == 1
@@ -29,8 +29,8 @@ def test_the_rescuer_comes_back_at_once_for_more(database: Database) -> None:
     for idx in range(3):
         claim(database, job_id, idx, ttl=-1.0)
     rescuer = Rescuer(database, interval=5.0, batch=2)
-    assert rescuer.tick(0.0) == 0.0
-    assert rescuer.tick(0.0) == 5.0
+    assert rescuer.tick() == 0.0
+    assert rescuer.tick() == 5.0
     assert stage.progress(database, job_id).chunks[ChunkState.PENDING] == 3
 
 
@@ -39,9 +39,9 @@ def test_the_rescuer_closes_what_was_cancelled(database: Database) -> None:
     lease = claim(database, job_id, 0)
     with database.write() as connection:
         jobs.cancel(connection, job_id)
-    Rescuer(database).tick(0.0)
+    Rescuer(database).tick()
     assert stage.seen(database, job_id).state is JobState.CANCELLING
     with database.write() as connection:
         chunks.release(connection, lease, infra=False, delay=0.0, reason="cancelled")
-    Rescuer(database).tick(0.0)
+    Rescuer(database).tick()
     assert stage.seen(database, job_id).state is JobState.CANCELLED

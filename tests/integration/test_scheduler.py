@@ -12,39 +12,47 @@ import pytest
 from millrace.broker import Doorbell
 from millrace.clock import SystemClock
 from millrace.db.session import Database
+from millrace.lifecycle import leadership
 from millrace.settings import Settings
 from millrace.types import JobId, JobState
-from scheduler.finisher import Finisher
+from scheduler import ringer
+from scheduler.leader import NAME
 from scheduler.planner import Planner
-from scheduler.rescuer import Rescuer
 from scheduler.runner import Runner, Service
+from scheduler.service import serve
+from scheduler.service import services as moving
 from tests import jobs as stage
 from tests.clocks import FakeClock
-from tests.faults import away
+from tests.faults import FaultyDatabase, Switch, away
 from tests.integration.conftest import StartChild
-from tests.lifecycle.stage import history
-from tests.scheduling import ME, Bell, dispatcher_of
+from tests.lifecycle.stage import chunk_row, history
+from tests.running import running as in_thread
+from tests.scheduling import ME, Bell, claim, rung, running
+from tests.waiting import until
 from workers.chunk_runner import ChunkRunner
 from workers.lookout import Lookout
 
 
 class Counter:
-    """Wants a tick every `every` seconds, and fails on the first `failures` of them."""
+    """Wants a tick every `every` seconds, and the first of them end with these faults."""
 
-    def __init__(self, every: float, failures: int = 0) -> None:
+    def __init__(self, clock: FakeClock, every: float, *faults: Exception) -> None:
+        self._clock = clock
         self._every = every
-        self._failures = failures
+        self._faults = [*faults]
         self.at: list[float] = []
 
-    def tick(self, now: float) -> float:
-        self.at.append(now)
-        if len(self.at) <= self._failures:
-            raise away("broker")
+    def tick(self, now: float | None = None) -> float:
+        self.at.append(self._clock.now())
+        if self._faults:
+            raise self._faults.pop()
         return self._every
 
 
-def test_the_loop_ticks_each_service_when_it_is_due(clock: FakeClock) -> None:
-    quick, slow, failing = Counter(1.0), Counter(5.0), Counter(10.0, failures=1)
+@pytest.mark.parametrize("fault", [away("broker"), RuntimeError("nobody thought of this")])
+def test_the_loop_ticks_each_service_when_it_is_due(clock: FakeClock, fault: Exception) -> None:
+    quick, slow = Counter(clock, 1.0), Counter(clock, 5.0)
+    failing = Counter(clock, 10.0, fault)
     runner, start = Runner([quick, slow, failing], clock), clock.now()
     while clock.now() < start + 10.5:
         clock.advance(runner.step() or 0.001)
@@ -57,29 +65,28 @@ def test_the_loop_ends_when_it_is_told(clock: FakeClock) -> None:
     stop = threading.Event()
 
     class Stopper:
-        def tick(self, now: float) -> float:
+        def tick(self, now: float | None = None) -> float:
             stop.set()
             return 1.0
 
     Runner([Stopper()], clock).run(stop)
 
 
-def services(database: Database, bell: Doorbell) -> list[Service]:
+def services(database: Database, bell: ringer.Bell) -> list[Service]:
+    settings = Settings(re_ring_seconds=0.2)
     return [
         Planner(database, slots=2, interval=0.0),
-        dispatcher_of(database, bell, window=8, re_ring=0.2, interval=0.0),
-        Rescuer(database, interval=0.0),
-        Finisher(database, interval=0.0),
+        *moving(database, bell, settings, look=0.0),
     ]
 
 
-def drive(database: Database, job_id: JobId, bell: Doorbell, seconds: float = 30.0) -> None:
+def drive(database: Database, job_id: JobId, bell: ringer.Bell, seconds: float = 30.0) -> None:
     """Tick a scheduler until the job has ended."""
     limit, ticking = time.monotonic() + seconds, services(database, bell)
     while stage.seen(database, job_id).finished_at is None:
         assert time.monotonic() < limit, "the job does not end"
         for service in ticking:
-            service.tick(time.time())
+            service.tick()
 
 
 @pytest.fixture
@@ -144,6 +151,58 @@ def test_three_schedulers_do_no_harm(
         _published_once(database, job_id, 60)
 
 
+def test_a_database_that_goes_away_is_waited_for(
+    database: Database, clock: FakeClock, tmp_path: Path
+) -> None:
+    """F30"""
+    switch = Switch()
+    faulty = FaultyDatabase(database, switch)
+    stage.written(tmp_path, stage.texts(3))
+    job_id = stage.submitted(database, tmp_path)
+    runner = Runner(services(faulty, Bell()), clock)
+    switch.cut = True
+    for _ in range(5):
+        clock.advance(runner.step())
+    assert stage.seen(database, job_id).state is JobState.VALIDATING
+    switch.cut = False
+    for _ in range(10):
+        clock.advance(runner.step())
+    assert stage.seen(database, job_id).state is JobState.RUNNING
+
+
+@pytest.mark.parametrize("jump", [3_600.0, -3_600.0])
+def test_the_clock_of_the_host_does_not_matter(
+    database: Database, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """F65"""
+    job_id = running(database, 10, 20, deadline_seconds=600.0)
+    lease = claim(database, job_id, 0)
+    ticking = services(database, Bell())
+    for service in ticking:
+        service.tick()
+    told = chunk_row(database, job_id, 1).rung_at
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + jump)
+    for service in ticking:
+        service.tick()
+    assert stage.seen(database, job_id).state is JobState.RUNNING
+    assert chunk_row(database, job_id, 1).rung_at == told
+    assert chunk_row(database, job_id, 0).token == lease.token
+
+
+def test_a_whole_scheduler_starts_a_job_and_hands_over_at_the_end(
+    database_url: str, database: Database, tmp_path: Path
+) -> None:
+    stage.written(tmp_path, stage.texts(3))
+    job_id = stage.submitted(database, tmp_path)
+    stop, settings = threading.Event(), Settings(database_url=database_url)
+    with in_thread(lambda: serve(settings, stop)):
+        until(lambda: rung(database) == [(job_id, 0)], "the chunk is rung")
+        stop.set()
+    with database.write() as connection:
+        assert leadership.campaign(connection, NAME, "next", 15.0) == 2
+
+
 def test_a_lookout_survives_what_nobody_thought_of(clock: FakeClock) -> None:
     looked = threading.Semaphore(0)
 
@@ -151,7 +210,7 @@ def test_a_lookout_survives_what_nobody_thought_of(clock: FakeClock) -> None:
         def __init__(self) -> None:
             """Nothing works here."""
 
-        def run_due(self, job_id: JobId | None = None) -> bool:
+        def run_rung(self, job_id: JobId | None = None) -> bool:
             looked.release()
             raise RuntimeError("nobody thought of this")
 

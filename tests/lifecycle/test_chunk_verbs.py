@@ -199,21 +199,19 @@ class TestRefuseModel:
 
 
 class TestRing:
-    def test_a_pending_chunk_is_rung_for(self, database: Database) -> None:
+    def test_what_was_rung_for_is_left_alone_for_a_while(self, database: Database) -> None:
         with database.write() as conn:
             job_id = running(conn, 5, 10)
-            assert chunks.ring(conn, job_id, 0, now=NOW)
-            assert queries.rung(conn, since=NOW) == 1
-            assert queries.rung(conn, since=NOW + 1) == 0
-            due = queries.due(conn, limit=9, rung_before=NOW - 30, now=NOW)
-            again = queries.due(conn, limit=9, rung_before=NOW + 1, now=NOW)
+            assert chunks.ring_many(conn, job_id, [0], now=NOW) == 1
+            due = queries.due(conn, limit=9, unrung_for=30, now=NOW)
+            again = queries.due(conn, limit=9, unrung_for=30, now=NOW + 31)
         assert (due, again) == ([(job_id, 1)], [(job_id, 0), (job_id, 1)])
 
-    def test_others_are_not(self, database: Database) -> None:
+    def test_only_what_is_pending_is_rung_for(self, database: Database) -> None:
         with database.write() as conn:
             job_id = running(conn)
             claimed(conn, job_id)
-            assert not chunks.ring(conn, job_id, 0, now=NOW)
+            assert chunks.ring_many(conn, job_id, [0], now=NOW) == 0
         assert chunk_row(database, job_id).rung_at is None
 
 

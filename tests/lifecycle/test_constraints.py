@@ -23,6 +23,7 @@ BAD_JOBS: dict[str, dict[str, Any]] = {
     "half a reason": {"reason_code": "X"},
     "priority": {"priority": 10},
 }
+HELD: dict[str, Any] = {"state": "leased", "token": "u", "owner": "a", "lease_until": NOW}
 BAD_CHUNKS: dict[str, dict[str, Any]] = {
     "unknown state": {"state": "asleep"},
     "unknown kind": {"kind": "train"},
@@ -41,6 +42,10 @@ BAD_CHUNKS: dict[str, dict[str, Any]] = {
     "split without a time": {"state": "split"},
     "a part of nothing": {"part_path": "p", "part_sha256": "s"},
     "negative": {"attempt": -1},
+    "offered without a holder": {"offered_at": NOW},
+    "a twin without a holder": {"twin_token": "t", "twin_owner": "b", "twin_until": NOW},
+    "a twin without a name": {"twin_token": "t", "twin_until": NOW} | HELD,
+    "a twin without an end": {"twin_token": "t", "twin_owner": "b"} | HELD,
 }
 
 

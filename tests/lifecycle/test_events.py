@@ -19,10 +19,10 @@ def test_a_fault_of_the_surroundings_is_what_a_job_waits_for(database: Database)
         chunks.release(
             conn, claimed(conn, job_id), infra=False, delay=0, reason="going away", now=NOW
         )
-    assert summary_of(database, job_id)["waits_for"] == "the disk is full"
+    assert summary_of(database, job_id)["last_setback"] == "the disk is full"
     with database.write() as conn:
         jobs.pause(conn, job_id, now=NOW)
-    assert summary_of(database, job_id)["waits_for"] is None
+    assert summary_of(database, job_id)["last_setback"] is None
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_so_is_a_crash_in_any_form(database: Database, how: str, told: str) -> N
                 chunks.release_owned(conn, A, now=NOW)
             case _:
                 chunks.refuse_model(conn, lease, "MODEL_LOAD_FAILED", "no weights", now=NOW)
-    assert summary_of(database, job_id)["waits_for"] == told
+    assert summary_of(database, job_id)["last_setback"] == told
 
 
 def test_a_commit_ends_the_wait(database: Database) -> None:
@@ -55,4 +55,4 @@ def test_a_commit_ends_the_wait(database: Database) -> None:
         job_id = running(conn, 5, 10)
         chunks.crash(conn, claimed(conn, job_id), [], "it died", now=NOW)
         chunks.commit(conn, claimed(conn, job_id, 1), result(5), now=NOW)
-    assert summary_of(database, job_id)["waits_for"] is None
+    assert summary_of(database, job_id)["last_setback"] is None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
-from typing import TypeVar
 
 import pytest
 from sqlalchemy import text
@@ -18,11 +16,14 @@ from millrace.errors import Conflict, LeaseLost
 from millrace.lifecycle import chunks, events, jobs, queries
 from millrace.lifecycle.guards import lock_job
 from millrace.types import ChunkState, JobId, Lease, PlannedChunk, Span, WorkerId
+from tests.lifecycle.at_once import THREADS, at_once
 from tests.lifecycle.stage import (
     LATER,
     MUCH_LATER,
     NOW,
     TTL,
+    A,
+    B,
     chunk_row,
     claimed,
     history,
@@ -33,28 +34,8 @@ from tests.lifecycle.stage import (
     submitted,
 )
 
-T = TypeVar("T")
-
-THREADS = 4
 CHUNKS = 250
 ROUNDS = 25
-
-
-@contextmanager
-def at_once() -> Iterator[Callable[[list[Callable[[], T]]], list[T]]]:
-    """Run functions in threads that start together; their results in order."""
-    with ThreadPoolExecutor(THREADS) as pool:
-
-        def run(verbs: list[Callable[[], T]]) -> list[T]:
-            barrier = threading.Barrier(len(verbs))
-
-            def start(verb: Callable[[], T]) -> T:
-                barrier.wait(timeout=30)
-                return verb()
-
-            return list(pool.map(start, verbs))
-
-        yield run
 
 
 def test_of_a_thousand_claims_each_chunk_has_one_winner(database: Database) -> None:
@@ -161,6 +142,25 @@ def test_a_renewal_between_the_look_and_the_blow_of_the_reaper(database: Databas
             chunks.renew(conn, lease, 10 * TTL, now=LATER)
         assert reaped.result(timeout=30) == 0
     assert chunk_row(database, job_id).token == lease.token
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_twin_that_comes_between_the_look_and_the_blow_of_the_reaper(database: Database) -> None:
+    with database.write() as conn:
+        job_id = running(conn)
+        claimed(conn, job_id, worker=A)
+        chunks.offer(conn, job_id, 0, now=NOW)
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as conn:
+            lock_job(conn, job_id)
+            reaped = pool.submit(reap, database)
+            await_somebody_blocked(database)
+            twin = claimed(conn, job_id, worker=B, now=LATER)
+        assert reaped.result(timeout=30) == 0
+    with database.read() as conn:
+        assert chunks.settled(conn, twin) == "leased"
+    assert reap(database) == 1
+    assert chunk_row(database, job_id).token == twin.token
 
 
 def await_somebody_blocked(database: Database) -> None:

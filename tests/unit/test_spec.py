@@ -54,7 +54,7 @@ def test_whatever_shapes_results_changes_the_hash(change: dict[str, Any]) -> Non
     assert spec(**change).spec_hash() != spec().spec_hash()
 
 
-@pytest.mark.parametrize("change", [{"priority": 9}, {"deadline_seconds": 5.0}])
+@pytest.mark.parametrize("change", [{"priority": 9}, {"deadline_seconds": 5.0}, {"pool": "gpu"}])
 def test_what_only_shapes_their_coming_does_not(change: dict[str, Any]) -> None:
     assert spec(**change).spec_hash() == spec().spec_hash()
 
@@ -70,6 +70,11 @@ def test_what_only_shapes_their_coming_does_not(change: dict[str, Any]) -> None:
         {"chunk_rows": 0},
         {"chunk_bytes": 0},
         {"priority": 10},
+        {"pool": ""},
+        {"pool": "GPU"},
+        {"pool": "-gpu"},
+        {"pool": "gpu\n"},
+        {"pool": "x" * 41},
         {"deadline_seconds": 0},
         {"options": {"a": float("nan")}},
         {"options": {"a": 2**60}},

@@ -1,4 +1,6 @@
-"""Hears what a compute process says, so that one that stops in mid-word cannot hold its worker."""
+"""The pipe to a compute process, so that one that does not read, or stops in mid-word, cannot hold
+its worker.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,25 @@ _AHEAD = 64
 _LOOK_SECONDS = 0.01
 
 
-class Listener:
-    """A thread that receives from a `multiprocess` connection until that ends."""
+class Line:
+    """Two threads, one that sends and one that receives, until the connection ends."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._heard: queue.Queue[bytes | Exception] = queue.Queue(_AHEAD)
-        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._send, name="say", daemon=True),
+            threading.Thread(target=self._receive, name="hear", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def next(self, seconds: float) -> bytes | None:
+    def say(self, message: bytes) -> None:
+        """Send a message after those before it; returns at once, whether it is read or not."""
+        self._said.put(message)
+
+    def hear(self, seconds: float) -> bytes | None:
         """The next message, or None where there is none for so long.
 
         Raises `EOFError` where the process has hung up, `ValueError` for a message that is too big.
@@ -37,25 +48,31 @@ class Listener:
         return heard
 
     def close(self) -> None:
-        """Listen no more, whoever may still hold the other end."""
+        """Hang up, whoever may still hold the other end."""
         with (
             contextlib.suppress(OSError),
             socket.fromfd(self._connection.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as pipe,
         ):
             pipe.shutdown(socket.SHUT_RDWR)
-        while self._thread.is_alive():
+        self._said.put(None)
+        while any(thread.is_alive() for thread in self._threads):
             with contextlib.suppress(queue.Empty):
                 self._heard.get(timeout=_LOOK_SECONDS)
         self._connection.close()
 
-    def _run(self) -> None:
+    def _send(self) -> None:
+        with contextlib.suppress(OSError):
+            while (message := self._said.get()) is not None:
+                self._connection.send_bytes(message)
+
+    def _receive(self) -> None:
         while True:
-            heard = self._receive()
+            heard = self._next()
             self._heard.put(heard)
             if isinstance(heard, Exception):
                 return
 
-    def _receive(self) -> bytes | Exception:
+    def _next(self) -> bytes | Exception:
         try:
             heard: bytes = self._connection.recv_bytes(MAX_MESSAGE_BYTES)
             return heard

@@ -1,0 +1,72 @@
+"""What people may do to a job; twice is the same as once, a forbidden move is `Conflict`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from millrace.cli.console import say, show_json
+from millrace.cli.state import opened
+from millrace.cli.summary import summary_of
+from millrace.db.session import Database
+from millrace.lifecycle import jobs
+from millrace.lifecycle.transitions import JOB_TERMINAL
+from millrace.types import JobId, JobState
+
+_LOOK_SECONDS = 0.5
+
+Verb = Callable[[Connection, JobId], JobState]
+
+
+def pause(job: str, state: Path | None, *, as_json: bool) -> int:
+    """running → paused."""
+    return _change(job, state, jobs.pause, as_json=as_json)
+
+
+def resume(job: str, state: Path | None, *, as_json: bool) -> int:
+    """paused → running."""
+    return _change(job, state, jobs.resume, as_json=as_json)
+
+
+def cancel(job: str, state: Path | None, *, wait: bool, as_json: bool) -> int:
+    """Any unpublished state → cancelling; with `wait`, return when no worker is at it any more."""
+    return _change(job, state, _cancel, as_json=as_json, to_the_end=wait)
+
+
+def retry(job: str, state: Path | None, *, errors: bool, as_json: bool) -> int:
+    """failed, cancelled or expired → running; with `errors`, also what gave error rows."""
+
+    def again(connection: Connection, job_id: JobId) -> JobState:
+        return jobs.retry(connection, job_id, errors=errors)
+
+    return _change(job, state, again, as_json=as_json)
+
+
+def _change(
+    job: str, state: Path | None, verb: Verb, *, as_json: bool, to_the_end: bool = False
+) -> int:
+    job_id = JobId(job)
+    with opened(state) as database:
+        now_is = _transact(database, verb, job_id)
+        while to_the_end and now_is not in JOB_TERMINAL:
+            time.sleep(_LOOK_SECONDS)
+            now_is = _transact(database, verb, job_id)
+        if as_json:
+            show_json(summary_of(database, job_id))
+        else:
+            say(f"job {job_id} is {now_is}")
+    return 0
+
+
+def _cancel(connection: Connection, job_id: JobId) -> JobState:
+    """Ask for it, and end the job here and now where no worker holds a block of it."""
+    asked = jobs.cancel(connection, job_id)
+    closed = asked is JobState.CANCELLING and jobs.close_cancelled(connection, job_id)
+    return JobState.CANCELLED if closed else asked
+
+
+def _transact(database: Database, verb: Verb, job_id: JobId) -> JobState:
+    return database.transact(lambda connection: verb(connection, job_id))

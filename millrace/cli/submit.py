@@ -1,0 +1,46 @@
+"""``millrace submit``: a job for the workers of the configured database."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from millrace.cli.job_options import JobOptions, takes_job_options
+
+
+@takes_job_options
+def submit(
+    asked: JobOptions,
+    pool: Annotated[str, typer.Option(help="The workers that are to compute it.")] = "default",
+    tenant: Annotated[str, typer.Option(help="On whose behalf; tenants share fairly.")] = "default",
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="The same key again is the same job.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the job as JSON.")] = False,
+) -> int:
+    """Hand a job to the workers of the configured database.
+
+    It returns at once, unless told to wait. Every worker of the pool must reach INPUT, OUTPUT and
+    MODEL under these very names.
+    """
+    from millrace.cli.asked import spec_of
+    from millrace.cli.console import readable, say, show_json
+    from millrace.cli.equipment import equipped
+    from millrace.cli.reception import Sender, receive
+    from millrace.cli.state import open_state
+    from millrace.cli.summary import summary_of
+    from millrace.cli.watch import follow
+
+    settings = equipped()
+    spec = spec_of(asked, pool=pool)
+    with open_state(settings) as database:
+        job, news = receive(database, spec, Sender(tenant, idempotency_key))
+        if wait:
+            return follow(database, job.id, as_json=as_json, news=news)
+        if as_json:
+            show_json(summary_of(database, job.id))
+        else:
+            say(readable(news))
+    return 0

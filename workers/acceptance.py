@@ -1,0 +1,55 @@
+"""What a compute process says it did, believed only where it is what it was asked to do."""
+
+from __future__ import annotations
+
+import re
+
+from millrace.errors import MillraceError
+from millrace.types import ChunkResult, Part
+from workers.order import Finished, WorkOrder
+
+_SUFFIX = re.compile(r"[a-z0-9.]+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_BYTES = 2**63 - 1
+
+
+class AnswerRejected(MillraceError):
+    """The child claims what it was not asked for, or what does not add up; nothing is committed."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__("CHILD_PROTOCOL", f"the compute process is not to be believed: {fault}")
+
+
+def accepted(order: WorkOrder, answer: Finished) -> ChunkResult:
+    """The results to commit; `AnswerRejected` where they cannot be those of the order."""
+    counted = (answer.part.rows if answer.part else 0, _rows(answer.error_part))
+    _expect(counted == (answer.rows_ok, answer.rows_err), "its parts have other rows than it says")
+    _expect(sum(answer.input_rows) == sum(counted), "it read other rows than it answered for")
+    _expect(len(answer.input_rows) == len(order.inputs), "it read other inputs than it was given")
+    _expect(min(*counted, *answer.input_rows) >= 0, "it counts rows below nothing")
+    _expect(sum(counted) <= order.end - order.start, "it counts more rows than there can be")
+    for part, folder in ((answer.part, "parts"), (answer.error_part, "errors")):
+        if part is not None:
+            ours, _, suffix = part.path.partition(".")
+            named = ours == f"{folder}/{order.part_stem}" and _SUFFIX.fullmatch(suffix)
+            _expect(bool(named), f"it wrote {part.path!r}, which is not its own")
+            _expect(0 <= part.bytes <= _MAX_BYTES, f"{part.path!r} cannot have {part.bytes} bytes")
+            _expect(_SHA256.fullmatch(part.sha256) is not None, "its SHA-256 is none")
+    read = zip((each.index for each in order.inputs), answer.input_rows, strict=True)
+    return ChunkResult(
+        rows_ok=answer.rows_ok,
+        rows_err=answer.rows_err,
+        part=answer.part,
+        error_part=answer.error_part,
+        input_rows=tuple(read),
+        fingerprint=answer.fingerprint,
+    )
+
+
+def _rows(part: Part | None) -> int:
+    return part.rows if part is not None else 0
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise AnswerRejected(otherwise)

@@ -1,0 +1,105 @@
+"""Finished chunks on their way into the database, committed in groups.
+
+A commit is never assumed to have failed: where the database goes away in the middle, each row is
+asked what became of it (FoundationDB: ``commit_unknown_result``). Meanwhile the batch goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+
+from sqlalchemy import Connection
+
+from millrace.clock import Clock
+from millrace.db.session import Database
+from millrace.errors import Unavailable
+from millrace.failpoints import failpoint
+from millrace.lifecycle import chunks, retry
+from millrace.telemetry import fields
+from millrace.types import ChunkResult, Lease
+from workers.drain import Drain
+from workers.heartbeat import Heartbeat
+
+log = logging.getLogger(__name__)
+
+_GROUP_SECONDS = 0.2
+_WAIT_SECONDS = 0.5
+
+
+class Harvest:
+    """Holds what is finished and not yet recorded; its leases are kept alive until then."""
+
+    def __init__(self, database: Database, beat: Heartbeat, drain: Drain, clock: Clock) -> None:
+        self._database = database
+        self._beat = beat
+        self._drain = drain
+        self._clock = clock
+        self._ripe: list[tuple[Lease, ChunkResult]] = []
+        self._at = 0.0
+        self._tries = 0
+        self.committed = 0
+
+    def add(self, lease: Lease, result: ChunkResult) -> None:
+        """The parts of this chunk are durable; record them before long."""
+        if not self._ripe:
+            self._at = self._clock.monotonic() + _GROUP_SECONDS
+        self._ripe.append((lease, result))
+
+    def bring_in(self) -> None:
+        """Commit if it is time to; where the database is away, another call tries again later."""
+        if self._ripe and self._clock.monotonic() >= self._at:
+            self._commit()
+
+    def bring_in_all(self) -> None:
+        """Commit the rest, however long the database is away, but not beyond a drain's grace.
+
+        A commit may come after the leases' deadline: what was computed in time stays good until
+        somebody else has the chunk.
+        """
+        nobody = threading.Event()
+        self._at = min(self._at, self._clock.monotonic())
+        while self._ripe:
+            self.bring_in()
+            if self._ripe and self._drain.over:
+                log.warning("left without commit %s", fields(chunks=len(self._ripe)))
+                return
+            if self._ripe:
+                wait = max(0.0, self._at - self._clock.monotonic())
+                self._clock.wait(nobody, min(wait, _WAIT_SECONDS))
+
+    def _commit(self) -> None:
+        leases = [lease for lease, _ in self._ripe]
+        # a renewal of the same rows at the same time could end in a deadlock
+        self._beat.drop(leases)
+        try:
+            if self._tries:
+                self._forget_settled()
+            failpoint("w.before_commit")
+            self._database.transact(self._write)
+            failpoint("w.after_commit")
+        except Unavailable as error:
+            self._beat.keep(lease for lease, _ in self._ripe)
+            self._tries += 1
+            self._at = self._clock.monotonic() + retry.backoff(self._tries, random.random())
+            log.warning("commit unknown %s", fields(chunks=len(leases), reason=error))
+        else:
+            self._ripe.clear()
+            self._tries = 0
+
+    def _write(self, connection: Connection) -> None:
+        if not self._ripe:
+            return
+        lost = chunks.commit_many(connection, self._ripe)
+        failpoint("w.in_commit")
+        for lease in lost:
+            log.info("lease lost %s", fields(job=lease.job_id, chunk=lease.idx))
+        self.committed += len(self._ripe) - len(lost)
+
+    def _forget_settled(self) -> None:
+        """Ask what became of an attempt to commit whose end nobody has heard of."""
+        with self._database.read() as connection:
+            self._ripe = [
+                pair for pair in self._ripe if chunks.settled(connection, pair[0]) == "leased"
+            ]
