@@ -45,6 +45,7 @@ class Batch:
         self._leases = leases
         self._waiting: deque[tuple[Lease, WorkOrder]] = deque()
         self._given: deque[tuple[Lease, WorkOrder]] = deque()
+        self._lost: list[Lease] = []
         self._began: float | None = None
         self._look_at = 0.0
         self._finished = 0
@@ -70,6 +71,8 @@ class Batch:
         if self._bench.child.busy:
             self._bench.child.kill()
         self._harvest.bring_in_all()
+        # a job that was cancelled wants them no more, and cannot end while they are leased to us
+        self._release([*self._lost, *self._harvest.lost], "the job no longer wants it")
 
     def _feed(self) -> bool:
         """Keep the child in work; false where there is none left."""
@@ -78,7 +81,7 @@ class Batch:
         while self._waiting and len(self._given) <= self._bench.pace.ahead:
             lease, order = self._waiting.popleft()
             if self._beat.is_lost(lease):
-                _say_lost(lease)
+                self._lose(lease)
                 continue
             self._bench.child.give(order)
             self._given.append((lease, order))
@@ -92,7 +95,7 @@ class Batch:
         try:
             self._end(lease, order, answer)
         except LeaseLost:
-            _say_lost(lease)
+            self._lose(lease)
         except Unavailable as error:
             told = fields(job=lease.job_id, chunk=lease.idx, reason=error)
             log.warning("lease left to run out %s", told)
@@ -188,16 +191,19 @@ class Batch:
     def _release_waiting(self, reason: str) -> None:
         leases = [lease for lease, _ in self._waiting]
         self._waiting.clear()
+        self._release(leases, reason)
+
+    def _release(self, leases: Sequence[Lease], reason: str) -> None:
         self._beat.drop(leases)
         try:
-            ending.release_unbegun(self._bench.database, leases, reason)
-        except (LeaseLost, Unavailable) as error:
+            ending.release_all(self._bench.database, leases, reason)
+        except Unavailable as error:
             log.warning("leases left to run out %s", fields(chunks=len(leases), reason=error))
 
     def _forget(self) -> None:
         """Nothing of what was not begun is ours any more."""
         for lease, _ in (*self._given, *self._waiting):
-            _say_lost(lease)
+            self._lose(lease)
         self._waiting.clear()
         self._given.clear()
 
@@ -206,6 +212,6 @@ class Batch:
             seconds = self._bench.clock.monotonic() - self._began
             self._bench.pace.learn(self._job_id, self._finished, seconds)
 
-
-def _say_lost(lease: Lease) -> None:
-    log.info("lease lost %s", fields(job=lease.job_id, chunk=lease.idx))
+    def _lose(self, lease: Lease) -> None:
+        log.info("lease lost %s", fields(job=lease.job_id, chunk=lease.idx))
+        self._lost.append(lease)

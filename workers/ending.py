@@ -29,8 +29,8 @@ def release(database: Database, lease: Lease, *, infra: bool, reason: str) -> No
         chunks.release(connection, lease, infra=infra, delay=delay, reason=reason)
 
 
-def release_unbegun(database: Database, leases: Sequence[Lease], reason: str) -> None:
-    """Let others have those of a batch that were not begun."""
+def release_all(database: Database, leases: Sequence[Lease], reason: str) -> None:
+    """Let others have what is still ours of these, without a wait."""
     if leases:
         with database.write() as connection:
             chunks.release_many(connection, leases, reason)

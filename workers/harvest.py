@@ -1,7 +1,8 @@
 """Finished chunks on their way into the database, committed in groups.
 
-A commit is never assumed to have failed: where the database goes away in the middle, each row is
-asked what became of it (FoundationDB: ``commit_unknown_result``). Meanwhile the batch goes on.
+A commit is never assumed to have failed or succeeded. Where the database goes away in the middle,
+the same commit again is the question what became of it, and the fence answers: a chunk that was
+committed is leased to nobody any more. Meanwhile the batch goes on.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Harvest:
         self._ripe: list[tuple[Lease, ChunkResult]] = []
         self._at = 0.0
         self._tries = 0
-        self.committed = 0
+        self.lost: list[Lease] = []
+        """What could not be committed, or had been before."""
 
     def add(self, lease: Lease, result: ChunkResult) -> None:
         """The parts of this chunk are durable; record them before long."""
@@ -74,10 +76,8 @@ class Harvest:
         # a renewal of the same rows at the same time could end in a deadlock
         self._beat.drop(leases)
         try:
-            if self._tries:
-                self._forget_settled()
             failpoint("w.before_commit")
-            self._database.transact(self._write)
+            self.lost += self._database.transact(self._write)
             failpoint("w.after_commit")
         except Unavailable as error:
             self._beat.keep(lease for lease, _ in self._ripe)
@@ -88,18 +88,11 @@ class Harvest:
             self._ripe.clear()
             self._tries = 0
 
-    def _write(self, connection: Connection) -> None:
-        if not self._ripe:
-            return
+    def _write(self, connection: Connection) -> list[Lease]:
         lost = chunks.commit_many(connection, self._ripe)
         failpoint("w.in_commit")
         for lease in lost:
-            log.info("lease lost %s", fields(job=lease.job_id, chunk=lease.idx))
-        self.committed += len(self._ripe) - len(lost)
-
-    def _forget_settled(self) -> None:
-        """Ask what became of an attempt to commit whose end nobody has heard of."""
-        with self._database.read() as connection:
-            self._ripe = [
-                pair for pair in self._ripe if chunks.settled(connection, pair[0]) == "leased"
-            ]
+            log.info(
+                "lease lost, or committed before %s", fields(job=lease.job_id, chunk=lease.idx)
+            )
+        return lost

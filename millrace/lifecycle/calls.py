@@ -11,7 +11,7 @@ from millrace.db.now import db_now
 from millrace.lifecycle import events
 from millrace.lifecycle.guards import among, this
 from millrace.lifecycle.transitions import CLAIMABLE, ChunkVerb
-from millrace.types import ChunkKind, ChunkState, JobId, JobState, WorkerId
+from millrace.types import ChunkState, JobId, JobState, WorkerId
 
 _STEP_SECONDS = 1e-6
 """Between two chunks that are rung for at once: enough to keep their order in a double."""
@@ -59,7 +59,6 @@ def offer(conn: Connection, job_id: JobId, idx: int, *, now: float | None = None
         .where(
             this(job_id, idx),
             among(chunk.state, [ChunkState.LEASED]),
-            among(chunk.kind, [ChunkKind.INFER]),
             chunk.offered_at.is_(None),
             chunk.twin_token.is_(None),
             wanted,

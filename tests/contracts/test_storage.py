@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,10 @@ from millrace.storage.base import Storage, StoredObject
 from millrace.storage.uri import SCHEMES, join
 from tests.servers.s3 import connected, new_bucket
 
-SERVERS = {"s3": ["moto", pytest.param("rados_gateway", marks=pytest.mark.s3real)], "file": [None]}
+SERVERS: dict[str, list[Any]] = {
+    "s3": ["moto", pytest.param("rados_gateway", marks=pytest.mark.s3real)],
+    "file": [None],
+}
 """For each scheme, the fixtures of servers that it is tried with."""
 
 

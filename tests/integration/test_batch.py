@@ -74,7 +74,8 @@ def test_a_crash_counts_against_the_one_that_ran(
     """The others of its batch had their orders in the pipe of the process that died."""
     stage.written(tmp_path, stage.texts(30, _9="::exit"))
     job_id = stage.started(database, tmp_path, chunk_rows=1)
-    runner = practised(runner_of(database, compute(), tmp_path), job_id)
+    runner = runner_of(database, compute(), tmp_path, batch_seconds=60.0)
+    practised(runner, job_id)
     carry_out(database, runner, job_id)
     job = stage.seen(database, job_id)
     assert job.state is JobState.PARTIAL
@@ -117,6 +118,41 @@ def test_a_lost_member_is_dropped_and_the_process_lives(
     assert child.pid == first
     assert verbs(database, job_id, 2) == ["claim", "commit"]
     assert verbs(database, job_id, 3) == ["claim", "release"]
+
+
+def test_what_was_lost_before_its_turn_is_not_computed(
+    database: Database, compute: StartChild, tmp_path: Path
+) -> None:
+    stage.written(tmp_path, stage.texts(12))
+    slow = {"scripted": True, "delay": 0.3}
+    job_id = stage.started(database, tmp_path, chunk_rows=1, options=slow)
+    runner = runner_of(database, compute(), tmp_path, batch_seconds=30.0)
+    practised(runner, job_id, each=0.3)
+    with running(lambda: runner.run_due(job_id)):
+        until(lambda: chunk_row(database, job_id, 6).state == "leased", "it is claimed")
+        lost = lease_of(database, job_id, 6)
+        with database.write() as connection:
+            chunks.release(connection, lost, infra=False, delay=0.0, reason="by somebody else")
+    assert chunk_row(database, job_id, 7).state == "committed"
+    parts = [path.name for path in (tmp_path / "out" / "parts").iterdir()]
+    assert not [name for name in parts if int(name.split("-")[0]) == lost.span.start]
+
+
+def test_a_cancelled_job_is_let_go_at_once(
+    database: Database, compute: StartChild, tmp_path: Path
+) -> None:
+    """It cannot end while somebody holds a chunk of it, and the lease would be long."""
+    stage.written(tmp_path, stage.texts(12))
+    slow = {"scripted": True, "delay": 0.3}
+    job_id = stage.started(database, tmp_path, chunk_rows=1, options=slow)
+    runner = runner_of(database, compute(), tmp_path, batch_seconds=30.0)
+    practised(runner, job_id, each=0.3)
+    with running(lambda: runner.run_due(job_id)):
+        until(lambda: chunk_row(database, job_id, 6).state == "leased", "it is claimed")
+        with database.write() as connection:
+            jobs.cancel(connection, job_id)
+    with database.write() as connection:
+        assert jobs.close_cancelled(connection, job_id)
 
 
 def test_a_pause_lets_the_running_chunk_end_and_no_other_begin(

@@ -61,7 +61,7 @@ def test_a_stall_is_killed_and_counted(
     child.start()
     first = child.pid
     assert first is not None
-    runner = runner_of(database, child, tmp_path, stall_seconds=1.0)
+    runner = runner_of(database, child, tmp_path, stall_seconds=5.0)
 
     assert runner.run_due(job_id)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
+from millrace.db import tables
 from millrace.db.session import Database
 from millrace.lifecycle import chunks, jobs, queries
 from millrace.types import ChunkKind, JobId, WorkerId
@@ -80,6 +81,12 @@ class TestNextRung:
             chunks.ring_many(conn, job_id, [0], now=NOW)
             assert next_for(conn, A, now=NOW + 29) == []
             assert next_for(conn, A, now=NOW + 30) == [(job_id, 0)]
+
+    def test_a_call_that_crossed_a_pause_leads_nowhere(self, database: Database) -> None:
+        with database.write() as conn:
+            jobs.pause(conn, running(conn), now=NOW)
+            conn.execute(update(tables.chunk).values(rung_at=NOW))
+            assert next_for(conn, A) == []
 
     def test_publishing_is_called_to_as_well(self, database: Database) -> None:
         with database.write() as conn:

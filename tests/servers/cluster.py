@@ -31,7 +31,7 @@ QUICK: Mapping[str, object] = {
     "poll_seconds": 0.5,
     "re_ring_seconds": 2.0,
     "grace_seconds": 2.0,
-    "leader_seconds": 2.0,
+    "leader_seconds": 1.5,
     "device": "cpu",
 }
 """Settings with which what takes minutes in earnest takes seconds."""

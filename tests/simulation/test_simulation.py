@@ -114,6 +114,12 @@ class Simulation(RuleBasedStateMachine):
         """Nobody has rung for a while."""
         self._work(which, place, by_itself=True)
 
+    @rule(which=any_number, place=st.sampled_from(_CRITICAL))
+    def overtake(self, which: int, place: str) -> None:
+        """Whoever holds a lease has slept too long, and another worker takes over."""
+        self.reap()
+        self._work(which, place, by_itself=True)
+
     @rule(which=any_number)
     def serve(self, which: int) -> None:
         """A worker does all that there is to do, and a scheduler says what comes next."""
@@ -132,7 +138,7 @@ class Simulation(RuleBasedStateMachine):
     def reap(self) -> None:
         """All leases run out, the reaper comes, and what it took may be claimed again."""
         self.world.time.now += TTL + 1
-        self._schedule()
+        self.world.database.transact(partial(chunks.reap, limit=100))
         self.world.time.now += 4.0
         self._schedule()
 
@@ -196,12 +202,9 @@ class Simulation(RuleBasedStateMachine):
                 chunks.offer(connection, JobId(job_id), idx)
 
     def _schedule(self) -> None:
-        """One undisturbed round of a scheduler, where there is one that does nothing else."""
-        for process in self.world.schedulers:
-            if not process.busy:
-                for service in self.world.services(process) * 2:
-                    process.carry_out(partial(_tick, service))
-                return
+        """One undisturbed round of a scheduler."""
+        for service in self.world.services(self.world.schedulers[0]):
+            _tick(service)
 
     def _heal(self) -> None:
         """I13: without faults, and with one worker, every job ends."""
