@@ -218,3 +218,9 @@ def test_connecting_imports_no_driver_that_is_not_needed() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_no_statement_is_compiled(database: Database) -> None:
+    with database.read() as connection:
+        assert connection.scalar(text("SHOW jit")) == "off"

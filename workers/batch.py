@@ -29,7 +29,7 @@ from workers.recovery import LOCAL_FAULTS
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.5
 _PATIENCE = 2.0
 """What was not begun after so many times the length of a batch is left to others."""
 

@@ -1,82 +1,88 @@
 """The pipe to a compute process, so that one that does not read, or stops in mid-word, cannot hold
-its worker.
+its worker: no call waits longer than it was told to.
 """
 
 from __future__ import annotations
 
 import contextlib
-import queue
+import select
 import socket
-import threading
+import time
 from typing import Any
 
 from workers.order import MAX_MESSAGE_BYTES
 
-_AHEAD = 64
-_LOOK_SECONDS = 0.01
+_HEAD = 4
+_PIECE_BYTES = 1 << 16
 
 
 class Line:
-    """Two threads, one that sends and one that receives, until the connection ends."""
+    """Speaks as a `multiprocess` connection does: the length of a message in four bytes first."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._heard: queue.Queue[bytes | Exception] = queue.Queue(_AHEAD)
-        self._threads = [
-            threading.Thread(target=self._send, name="say", daemon=True),
-            threading.Thread(target=self._receive, name="hear", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._pipe = socket.fromfd(connection.fileno(), socket.AF_UNIX, socket.SOCK_STREAM)
+        self._pipe.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(self._pipe)
+        self._said = bytearray()
+        self._heard = bytearray()
 
     def say(self, message: bytes) -> None:
-        """Send a message after those before it; returns at once, whether it is read or not."""
-        self._said.put(message)
+        """Send a message after those before it; what is not read at once is kept here."""
+        self._said += len(message).to_bytes(_HEAD, "big") + message
+        self._send()
 
     def hear(self, seconds: float) -> bytes | None:
         """The next message, or None where there is none for so long.
 
         Raises `EOFError` where the process has hung up, `ValueError` for a message that is too big.
         """
-        try:
-            heard = self._heard.get(timeout=seconds)
-        except queue.Empty:
-            return None
-        if isinstance(heard, Exception):
-            raise heard
-        return heard
+        until = time.monotonic() + seconds
+        while (message := self._cut()) is None:
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            self._exchange(left)
+        return message
 
     def close(self) -> None:
         """Hang up, whoever may still hold the other end."""
-        with (
-            contextlib.suppress(OSError),
-            socket.fromfd(self._connection.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as pipe,
-        ):
-            pipe.shutdown(socket.SHUT_RDWR)
-        self._said.put(None)
-        while any(thread.is_alive() for thread in self._threads):
-            with contextlib.suppress(queue.Empty):
-                self._heard.get(timeout=_LOOK_SECONDS)
+        self._pipe.close()
         self._connection.close()
 
+    def _cut(self) -> bytes | None:
+        size = int.from_bytes(self._heard[:_HEAD], "big")
+        if size > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a message of more than {MAX_MESSAGE_BYTES} bytes")
+        if len(self._heard) < _HEAD + size or len(self._heard) < _HEAD:
+            return None
+        message = bytes(self._heard[_HEAD : _HEAD + size])
+        del self._heard[: _HEAD + size]
+        return message
+
+    def _exchange(self, seconds: float) -> None:
+        """Receive and send what can be, waiting for either."""
+        self._poll.modify(self._pipe, select.POLLIN | (select.POLLOUT if self._said else 0))
+        for _, events in self._poll.poll(seconds * 1_000):
+            if events & select.POLLOUT:
+                self._send()
+            if events & ~select.POLLOUT:
+                self._receive()
+
     def _send(self) -> None:
+        # that nobody is there any more is found out by whoever listens for the answer
         with contextlib.suppress(OSError):
-            while (message := self._said.get()) is not None:
-                self._connection.send_bytes(message)
+            while self._said:
+                del self._said[: self._pipe.send(self._said[:_PIECE_BYTES])]
 
     def _receive(self) -> None:
-        while True:
-            heard = self._next()
-            self._heard.put(heard)
-            if isinstance(heard, Exception):
-                return
-
-    def _next(self) -> bytes | Exception:
         try:
-            heard: bytes = self._connection.recv_bytes(MAX_MESSAGE_BYTES)
-            return heard
-        except (EOFError, OSError):
-            if not self._connection.readable:
-                return ValueError(f"a message of more than {MAX_MESSAGE_BYTES} bytes")
-            return EOFError()
+            piece = self._pipe.recv(_PIECE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            raise EOFError
+        self._heard += piece

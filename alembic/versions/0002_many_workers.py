@@ -19,6 +19,7 @@ INDEXES = {
 }
 JOB = ("pool", "weight_total", "chunks_planned", "parent_id")
 CHUNK = (
+    "lost_count",
     "leased_at",
     "rung_to",
     "offered_at",
@@ -88,7 +89,9 @@ def widen_job() -> None:
 
 
 def widen_chunk() -> None:
-    leased_at, rung_to, offered_at, twin_token, twin_owner, twin_until, twin_at = CHUNK
+    lost_count, leased_at, rung_to, offered_at, twin_token, twin_owner, twin_until, twin_at = CHUNK
+    counter = sa.Column(lost_count, sa.Integer(), nullable=False, server_default="0")
+    op.add_column("chunk", counter)
     add_column(leased_at, sa.Double())
     add_column(rung_to, sa.String())
     add_column(offered_at, sa.Double(), "offered", "offered_at IS NULL OR state = 'leased'")

@@ -184,6 +184,7 @@ class Chunk(_Row, table=True):
     rung_at: float | None = Field(default=None, sa_type=Double)
     crash_count: int = 0
     infra_count: int = 0
+    lost_count: int = 0
     progress_rows: int = Field(default=0, sa_type=BigInteger)
     in_flight: list[Any] | None = Field(default=None, sa_column=json_column())
     suspects: list[Any] | None = Field(default=None, sa_column=json_column())

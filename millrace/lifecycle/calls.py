@@ -9,7 +9,7 @@ from sqlalchemy import Connection, case, exists, update
 from millrace.db import tables
 from millrace.db.now import db_now
 from millrace.lifecycle import events
-from millrace.lifecycle.guards import among, this
+from millrace.lifecycle.guards import among, stands, this
 from millrace.lifecycle.transitions import CLAIMABLE, ChunkVerb
 from millrace.types import ChunkState, JobId, JobState, WorkerId
 
@@ -41,7 +41,7 @@ def ring_many(
         .where(
             chunk.job_id == job_id,
             chunk.idx.in_(idxs),
-            among(chunk.state, [ChunkState.PENDING]),
+            stands(ChunkState.PENDING),
             wanted,
         )
         .values(rung_at=db_now(now) + case(places, value=chunk.idx), rung_to=rung_to)
@@ -58,7 +58,7 @@ def offer(conn: Connection, job_id: JobId, idx: int, *, now: float | None = None
         update(tables.chunk)
         .where(
             this(job_id, idx),
-            among(chunk.state, [ChunkState.LEASED]),
+            stands(ChunkState.LEASED),
             chunk.offered_at.is_(None),
             chunk.twin_token.is_(None),
             wanted,

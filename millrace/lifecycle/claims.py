@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Update, select, update
 from millrace.db import tables
 from millrace.db.now import db_now
 from millrace.lifecycle import events
-from millrace.lifecycle.guards import among, share_job
+from millrace.lifecycle.guards import among, share_job, stands
 from millrace.lifecycle.transitions import CLAIMABLE, ChunkVerb
 from millrace.types import ChunkKind, ChunkState, JobId, Lease, Span, WorkerId
 
@@ -72,7 +72,7 @@ def _first(wish: _Claim, idxs: Sequence[int]) -> Update:
     wanted = (
         chunk.job_id == wish.job_id,
         chunk.idx.in_(idxs),
-        among(chunk.state, [ChunkState.PENDING]),
+        stands(ChunkState.PENDING),
         among(chunk.kind, [wish.kind]),
         chunk.not_before <= db_now(wish.now),
     )
@@ -99,7 +99,7 @@ def _twin(wish: _Claim, idxs: Sequence[int]) -> Update:
         .where(
             chunk.job_id == wish.job_id,
             chunk.idx.in_(idxs),
-            among(chunk.state, [ChunkState.LEASED]),
+            stands(ChunkState.LEASED),
             chunk.offered_at.is_not(None),
             chunk.twin_token.is_(None),
             chunk.owner != wish.worker,

@@ -11,7 +11,7 @@ from millrace.db import tables
 from millrace.db.now import db_now
 from millrace.errors import LeaseLost
 from millrace.lifecycle import events, tally
-from millrace.lifecycle.guards import among, batches, share_job, this
+from millrace.lifecycle.guards import batches, share_job, stands, this
 from millrace.lifecycle.transitions import HONOURED, ChunkVerb
 from millrace.types import ChunkKind, ChunkResult, ChunkState, JobId, Lease
 
@@ -83,7 +83,7 @@ def _lock(conn: Connection, leases: Sequence[Lease]) -> dict[Lease, int]:
         .where(
             chunk.job_id == leases[0].job_id,
             chunk.idx.in_([lease.idx for lease in leases]),
-            among(chunk.state, [ChunkState.LEASED]),
+            stands(ChunkState.LEASED),
         )
         # In one order for all, so that two who commit the same chunks do not cross.
         .order_by(chunk.idx)
@@ -108,7 +108,7 @@ def _write(conn: Connection, good: Sequence[tuple[Lease, ChunkResult]], now: flo
             chunk.job_id == bindparam("of_job"),
             chunk.idx == bindparam("of_idx"),
             chunk.attempt == bindparam("of_attempt"),
-            chunk.state == ChunkState.LEASED,
+            stands(ChunkState.LEASED),
             or_(chunk.token == token, chunk.twin_token == token),
         )
         .values(

@@ -24,8 +24,11 @@ from millrace.lifecycle.transitions import HONOURED, ChunkVerb
 from millrace.types import ChunkKind, ChunkState, JobId, JobState, Lease, WorkerId
 
 LOSSES_BEFORE_CRASH = 3
-"""Attempts that a chunk may lose to its surroundings before the death of one more worker counts as
-its own crash: what kills whole workers may be one of its rows."""
+"""Workers that a chunk may lose before the death of one more counts as its own crash: what kills
+whole workers may be one of its rows."""
+LOSSES_UNBEGUN = 20
+"""The same where no row was known to be in flight: the chunk waited in a batch, or had just been
+begun. Outages take such chunks from one worker after another, and no row is to blame."""
 
 
 def crash(
@@ -57,8 +60,8 @@ def crash(
 def reap(conn: Connection, limit: int, *, now: float | None = None) -> list[tuple[JobId, int]]:
     """Take at most `limit` leases that have run out away from their holders, as crashes.
 
-    The rows in flight by the last heartbeat are the suspects. Chunks of a job that has ended are
-    put back without a count. Returns what was taken.
+    The rows in flight by the last heartbeat are the suspects; without any, an attempt is lost and
+    no crash counted. Chunks of a job that has ended are put back without a count. Returns what was taken.
     """
     # The holder may renew between our look and our blow, so the blow asks again.
     chunk = tables.chunk.c
@@ -118,7 +121,8 @@ def _end_all(
         for row in rows:
             ended = _ended(row)
             suspects = () if ended.as_twin else row.in_flight or ()
-            excused = ended.as_twin or row.infra_count < excuses
+            losses = excuses if suspects else max(excuses, LOSSES_UNBEGUN)
+            excused = ended.as_twin or row.lost_count < losses
             verdict = None if excused else _judge(state, ended, suspects)
             still = (
                 first_gone if row.first_gone else true(),

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select
 from millrace.db import tables
 from millrace.db.now import db_now
 from millrace.lifecycle import events, tally
-from millrace.lifecycle.guards import LET_GO, among, this, without
+from millrace.lifecycle.guards import LET_GO, stands, this, without
 from millrace.lifecycle.planning import next_idx
 from millrace.lifecycle.retry import Bury, Retry, Split, Verdict, backoff
 from millrace.lifecycle.transitions import ChunkVerb
@@ -63,7 +63,7 @@ class Attempt:
         chunk = tables.chunk.c
         return and_(
             this(self.job_id, self.idx),
-            among(chunk.state, [ChunkState.LEASED]),
+            stands(ChunkState.LEASED),
             chunk.attempt == self.attempt,
             or_(chunk.token == self.token, chunk.twin_token == self.token),
             chunk.twin_token.is_not_distinct_from(self.companion),
@@ -141,7 +141,7 @@ def _consequence(
     crashes = ended.crash_count + 1
     match verdict:
         case None:
-            return ChunkState.PENDING, {"infra_count": tables.chunk.c.infra_count + 1}
+            return ChunkState.PENDING, {"lost_count": tables.chunk.c.lost_count + 1}
         case Retry():
             wait = db_now(now) + backoff(crashes, random.random())
             values: dict[str, Any] = {"crash_count": crashes, "not_before": wait}

@@ -63,6 +63,16 @@ def this(job_id: JobId, idx: int) -> ColumnElement[bool]:
     return and_(tables.chunk.c.job_id == job_id, tables.chunk.c.idx == idx)
 
 
+def stands(state: ChunkState) -> ColumnElement[bool]:
+    """A chunk that is given by its name is in this state.
+
+    Compared as an expression, because no index but that of the names should be used: where a big
+    plan is younger than its statistics, Postgres takes the index of all pending chunks for a small
+    one and reads it from end to end.
+    """
+    return tables.chunk.c.state + "" == state.value
+
+
 def held(lease: Lease) -> ColumnElement[bool]:
     """The chunk, only while this acquisition of it is current, be it as its first or as a twin."""
     return held_together([lease])
@@ -83,7 +93,7 @@ def held_together(leases: Sequence[Lease]) -> ColumnElement[bool]:
                 for attempt, idxs in by_attempt.items()
             )
         ),
-        among(chunk.state, [ChunkState.LEASED]),
+        stands(ChunkState.LEASED),
         or_(chunk.token == first.token, chunk.twin_token == first.token),
     )
 

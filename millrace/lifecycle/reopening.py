@@ -43,9 +43,9 @@ def reopen(conn: Connection, job_id: JobId, *, errors: bool, now: float | None) 
         .where(
             of_job,
             among(chunk.state, [ChunkState.PENDING]),
-            or_(chunk.not_before > 0, chunk.infra_count > 0),
+            or_(chunk.not_before > 0, chunk.infra_count > 0, chunk.lost_count > 0),
         )
-        .values(not_before=0.0, infra_count=0)
+        .values(not_before=0.0, infra_count=0, lost_count=0)
     )
     _to_pending(conn, job_id, ChunkState.LEASED, of_job, now)
     if errors:
@@ -64,7 +64,13 @@ def _to_pending(
     **values: Any,
 ) -> None:
     chunk = tables.chunk.c
-    fresh = {**LET_GO, "not_before": 0.0, "infra_count": 0, "attempt": chunk.attempt + 1}
+    fresh = {
+        **LET_GO,
+        "not_before": 0.0,
+        "infra_count": 0,
+        "lost_count": 0,
+        "attempt": chunk.attempt + 1,
+    }
     torn = conn.execute(
         update(tables.chunk)
         .where(which, among(chunk.state, [before]))

@@ -106,12 +106,17 @@ class Storm:
         kind = self._dice.choice(["worker", "worker", "compute", "compute", "scheduler"])
         if kind == "compute":
             worker = self._dice.choice(self._cluster.workers)
-            until(lambda: worker.kill_child() or not worker.running(), "there is one to kill", 30)
+            until(lambda: self._orphaned(worker), "there is one to kill", 60)
         else:
             members = self._cluster.workers if kind == "worker" else self._cluster.schedulers
             victim = self._dice.choice(members)
             until(lambda: self._struck(victim), "there is one to kill", 30)
         return kind
+
+    def _orphaned(self, worker: Member) -> bool:
+        """A worker that idles has no need of a compute process, as where the job is over."""
+        self._cluster.tend()
+        return worker.kill_child() or self._done() >= 1.0
 
     def _struck(self, victim: Member) -> bool:
         self._cluster.tend()

@@ -198,6 +198,35 @@ def test_an_interruption_ends_the_wait(compute: StartChild, tmp_path: Path) -> N
     assert child.pid is None
 
 
+def test_who_kills_it_from_another_thread_is_no_crash(compute: StartChild, tmp_path: Path) -> None:
+    """Its authority was gone, and so it was shot: that must not count against a row."""
+    child, shot = compute(), list[int]()
+
+    def interrupted() -> str | None:
+        if shot:
+            return "lost"
+        if child.pid is not None and child.model is not None:
+            shot.append(child.pid)
+            child.shoot()
+        return None
+
+    answer = execute(child, order(tmp_path, *stage.texts(1, _0="::hang")), nothing, interrupted)
+    assert isinstance(answer, Abandoned)
+    assert answer.reason == "lost"
+    assert gone(shot[0])
+
+
+def test_orders_given_ahead_are_answered_one_by_one(compute: StartChild, tmp_path: Path) -> None:
+    child = compute()
+    first = order(tmp_path / "a", *stage.texts(5))
+    second = order(tmp_path / "b", *stage.texts(7)).model_copy(update={"token": "b" * 32})
+    child.give(first)
+    child.give(second)
+    answers = [child.answer(nothing, never), child.answer(nothing, never)]
+    assert [each.rows_ok for each in answers if isinstance(each, Finished)] == [5, 7]
+    assert not child.busy
+
+
 def test_other_processes_are_left_alone(compute: StartChild, tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "600"]) as bystander:
         child = compute(rogues.babble)

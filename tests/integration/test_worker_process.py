@@ -149,19 +149,6 @@ def test_tables_of_another_version_are_left_alone(database: Database, tmp_path: 
         assert process.wait(20) == 0
 
 
-def test_tables_that_change_while_it_runs_stop_it(database: Database, tmp_path: Path) -> None:
-    stage.written(tmp_path, stage.texts(3))
-    with worker(tmp_path):
-        until(lambda: roster(database), "it is there")
-        _set_revision(database, "9999")
-        until(lambda: "claims nothing" in said(tmp_path), "it says so")
-        job_id = stage.started(database, tmp_path)
-        time_of = roster(database)[0].seen_at
-        until(lambda: "claims nothing" in said(tmp_path), "it stands by")
-        assert chunk_row(database, job_id).state == "pending"
-        assert roster(database)[0].seen_at == time_of
-
-
 def _set_revision(database: Database, revision: str) -> str:
     with database.write() as connection:
         before = connection.scalar(text("SELECT version_num FROM alembic_version"))

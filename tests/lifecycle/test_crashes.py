@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from millrace.db import tables
 from millrace.db.session import Database
 from millrace.lifecycle import chunks, events, jobs, queries
-from millrace.lifecycle.crashes import LOSSES_BEFORE_CRASH
+from millrace.lifecycle.crashes import LOSSES_BEFORE_CRASH, LOSSES_UNBEGUN
 from millrace.lifecycle.retry import Bury, Retry, Split
 from millrace.types import ChunkState, JobId, JobState, Lease, Span
 from tests.lifecycle.stage import (
@@ -157,6 +157,12 @@ def _ends(span: Span) -> tuple[int, int]:
     return span.start, span.end
 
 
+def begun(conn: Connection, job_id: JobId, idx: int = 0, *, now: float) -> None:
+    """Claimed, and its first row is in flight."""
+    lease = claimed(conn, job_id, idx, now=now)
+    chunks.renew(conn, lease, TTL, 0, [lease.span.start], now=now)
+
+
 class TestReap:
     def test_silence_counts_as_a_crash(self, database: Database) -> None:
         with database.write() as conn:
@@ -179,12 +185,26 @@ class TestReap:
         with database.write() as conn:
             job_id = running(conn, 1, 3)
             for at in (NOW, NOW + 1_000):
-                claimed(conn, job_id, 0, now=at)
-                claimed(conn, job_id, 1, now=at)
+                for idx in range(2):
+                    begun(conn, job_id, idx, now=at)
                 assert chunks.reap(conn, 10, now=at + TTL + 1) == [(job_id, 0), (job_id, 1)]
         assert chunk_row(database, job_id, 0).state == "dead"
         assert chunk_row(database, job_id, 1).state == "split"
         assert tiles(database, job_id) == [(0, 1), (1, 2), (2, 3)]
+
+    def test_a_row_that_nobody_began_is_not_blamed(self, database: Database) -> None:
+        """Outages take what waits in a batch from one worker after another."""
+        with database.write() as conn:
+            job_id = running(conn, 1)
+            for number in range(LOSSES_UNBEGUN):
+                claimed(conn, job_id, now=NOW + 1_000 * number)
+                chunks.reap(conn, 10, now=NOW + 1_000 * number + TTL + 1)
+        row = chunk_row(database, job_id)
+        assert (row.state, row.crash_count) == ("pending", 0)
+        with database.write() as conn:
+            claimed(conn, job_id, now=NOW + 1e6)
+            chunks.reap(conn, 10, now=NOW + 2e6)
+        assert chunk_row(database, job_id).crash_count == 1
 
     def test_it_takes_a_few_at_a_time(self, database: Database) -> None:
         with database.write() as conn:
@@ -219,18 +239,18 @@ class TestDeadWorkers:
             claimed(conn, job_id, 1, B)
             assert chunks.release_owned(conn, A, now=NOW) == [(job_id, 0)]
         mine, other = chunk_row(database, job_id, 0), chunk_row(database, job_id, 1)
-        assert (mine.state, mine.crash_count, mine.infra_count) == ("pending", 0, 1)
+        assert (mine.state, mine.crash_count, mine.lost_count) == ("pending", 0, 1)
         assert (other.state, other.owner) == ("leased", B)
 
     def test_what_kills_worker_after_worker_is_a_crash_in_the_end(self, database: Database) -> None:
         with database.write() as conn:
             job_id = running(conn)
             for _ in range(LOSSES_BEFORE_CRASH):
-                claimed(conn, job_id, now=MUCH_LATER)
+                begun(conn, job_id, now=MUCH_LATER)
                 chunks.release_owned(conn, A, now=NOW)
         assert chunk_row(database, job_id).crash_count == 0
         with database.write() as conn:
-            claimed(conn, job_id, now=MUCH_LATER)
+            begun(conn, job_id, now=MUCH_LATER)
             assert chunks.release_owned(conn, A, now=NOW) == [(job_id, 0)]
         assert chunk_row(database, job_id).crash_count == 1
 

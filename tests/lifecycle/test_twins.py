@@ -280,7 +280,7 @@ def test_who_ends_all_ends_both(database: Database) -> None:
         assert chunks.release_job(conn, job_id, now=TWINNED) == [(job_id, 0)]
         assert [chunks.settled(conn, each) for each in (first, twin)] == ["lost", "lost"]
     row = chunk_row(database, job_id)
-    assert (row.state, row.crash_count, row.infra_count) == ("pending", 0, 1)
+    assert (row.state, row.crash_count, row.lost_count) == ("pending", 0, 1)
 
 
 def test_a_new_run_fences_both(database: Database) -> None:
