@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as Unreachable
 
 SECONDS = 60.0
 
@@ -33,7 +34,7 @@ def create(client: Any, bucket: str) -> Exception | None:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
             raise
         return error
-    except HTTPClientError as error:
+    except (HTTPClientError, Unreachable) as error:
         return error
     return None
 

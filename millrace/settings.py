@@ -12,6 +12,7 @@ import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -33,6 +34,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(gt=0, le=1_000_000)]
 
 _DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", re.ASCII)
+_BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp", "sentinel")
 _DEVICES = "auto, cpu, mps, cuda, cuda:N, xpu, xpu:N"
 
 
@@ -41,6 +43,21 @@ def _known_device(name: str) -> str:
         told = {"name": name, "devices": _DEVICES}
         raise PydanticCustomError("device", "'{name}' is none of {devices}", told)
     return name
+
+
+def _broker(url: str) -> str:
+    """The URL is never repeated, as it may hold a password."""
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in _BROKERS:
+        told = {"scheme": parts.scheme, "schemes": ", ".join(_BROKERS)}
+        raise PydanticCustomError("broker", "'{scheme}' is none of {schemes}", told)
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise PydanticCustomError("broker", "{reason}", {"reason": str(error)}) from None
+    return url
 
 
 def _decoded(value: object) -> object:
@@ -65,7 +82,7 @@ class Settings(BaseSettings):
     """Folder of the embedded database, logs and locks."""
     database_url: str = Field(default="", repr=False)
     """SQLAlchemy URL; the SQLite file in the state folder where empty."""
-    broker_url: str = Field(default="", repr=False)
+    broker_url: Annotated[str, AfterValidator(_broker)] = Field(default="", repr=False)
     """Celery broker URL; without one, workers look in the database by themselves."""
     pool: Annotated[str, Field(pattern=POOL)] = "default"
     """The workers that this one belongs to; a job names the pool that it is for."""

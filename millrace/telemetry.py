@@ -15,8 +15,9 @@ from typing import Literal, assert_never
 LogFormat = Literal["auto", "text", "json"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_PASSWORD = re.compile(r"(?<=://)([^\s:/@'\"]*):[^\s@'\"]+@")
-_QUERY_PASSWORD = re.compile(r"(?i)\b((?:ssl)?password=)[^\s&'\"]+")
+# up to the last @ before a space, as a password may hold quotes and an @ of its own
+_PASSWORD = re.compile(r"(?<=://)([^\s:/@]*):\S+@")
+_QUERY_PASSWORD = re.compile(r"(?i)\b((?:ssl)?password=)[^\s&]+")
 _CHATTY = ("kombu", "celery", "amqp", "alembic", "boto3", "botocore", "urllib3", "s3transfer")
 
 

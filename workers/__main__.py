@@ -54,20 +54,33 @@ def main() -> None:
     )
     with Interrupts() as interrupts:
         child.start()
-        # imported here, while the child imports what it needs on another core
-        from workers.shift import Shift
-
-        shift = Shift(settings, child, arguments.id, arguments.job)
-        shift.begin()
-        status = _watch(shift, interrupts)
-        left = _leave(shift, interrupts, settings.grace_seconds)
-        child.shoot()
-        if not left:
-            # a thread hangs in a network that does not answer: nothing of it is worth waiting for
-            logging.shutdown()
-            os._exit(status)
-        child.kill()
+        try:
+            status = _work(arguments, settings, child, interrupts)
+        finally:
+            # left alone, it would be waited for at the end of this process
+            child.kill()
     sys.exit(status)
+
+
+def _work(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    child: ComputeChild,
+    interrupts: Interrupts,
+) -> int:
+    # imported here, while the child imports what it needs on another core
+    from workers.shift import Shift
+
+    shift = Shift(settings, child, arguments.id, arguments.job)
+    shift.begin()
+    status = _watch(shift, interrupts)
+    left = _leave(shift, interrupts, settings.grace_seconds)
+    child.shoot()
+    if not left:
+        # a thread hangs in a network that does not answer: nothing of it is worth waiting for
+        logging.shutdown()
+        os._exit(status)
+    return status
 
 
 def _watch(shift: Shift, interrupts: Interrupts) -> int:

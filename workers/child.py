@@ -183,7 +183,7 @@ class ComputeChild:
         if code is None:
             return "closed its connection and did not end"
         if code < 0:
-            return _killed_by(signal.Signals(-code))
+            return _killed_by(-code)
         return f"exited with status {code}"
 
 
@@ -209,5 +209,7 @@ def _helpers_of_multiprocess() -> set[int]:
     return set() if pid is None else {pid}
 
 
-def _killed_by(number: signal.Signals) -> str:
-    return f"killed by {number.name}"
+def _killed_by(number: int) -> str:
+    # not every real-time signal has a name
+    named = number in {*signal.Signals}
+    return f"killed by {signal.Signals(number).name if named else f'signal {number}'}"

@@ -161,7 +161,8 @@ class ChunkRunner:
                 log.info("lease lost %s", fields(job=lease.job_id, chunk=lease.idx))
             except Unavailable as away:
                 told = fields(job=lease.job_id, chunk=lease.idx, reason=away)
-                log.warning("lease left to run out %s", told)
+                log.warning("leases left to run out %s", told)
+                return
 
     def _end(self, lease: Lease, error: Exception) -> None:
         database = self._bench.database

@@ -7,6 +7,9 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
+from functools import partial
+
+from sqlalchemy import Connection
 
 from millrace.db.session import Database
 from millrace.errors import MillraceError, explained
@@ -25,29 +28,27 @@ _KILLS_AT_LOAD = 5
 def release(database: Database, lease: Lease, *, infra: bool, reason: str) -> None:
     """Let somebody have it; `infra` counts a fault of the surroundings, and waits a moment."""
     delay = retry.backoff(lease.attempt, random.random()) if infra else 0.0
-    with database.write() as connection:
-        chunks.release(connection, lease, infra=infra, delay=delay, reason=reason)
+    database.transact(partial(chunks.release, lease=lease, infra=infra, delay=delay, reason=reason))
 
 
 def release_all(database: Database, leases: Sequence[Lease], reason: str) -> None:
     """Let others have what is still ours of these, without a wait."""
     if leases:
-        with database.write() as connection:
-            chunks.release_many(connection, leases, reason)
+        database.transact(partial(chunks.release_many, leases=leases, reason=reason))
 
 
 def refuse_model(database: Database, lease: Lease, answer: Stopped) -> None:
     """The model cannot be loaded here."""
     message = explained(answer.message, answer.hint)
-    with database.write() as connection:
-        chunks.refuse_model(connection, lease, answer.code, message)
+    database.transact(partial(chunks.refuse_model, lease=lease, code=answer.code, message=message))
 
 
 def crash(database: Database, lease: Lease, answer: Crashed | Abandoned) -> None:
     """The process that computed it has died, or was killed because nothing moved."""
     detail = answer.detail if isinstance(answer, Crashed) else "made no progress and was killed"
-    with database.write() as connection:
-        decision = chunks.crash(connection, lease, answer.suspects, detail)
+    decision = database.transact(
+        partial(chunks.crash, lease=lease, suspects=answer.suspects, detail=detail)
+    )
     told = fields(job=lease.job_id, chunk=lease.idx, detail=detail, decision=decision)
     log.warning("compute crashed %s", told)
 
@@ -58,16 +59,20 @@ def crash_at_load(database: Database, lease: Lease, answer: Crashed) -> None:
         release(database, lease, infra=True, reason=answer.detail)
         return
     message = f"the process died while it loaded the model: {answer.detail}"
-    with database.write() as connection:
-        chunks.refuse_model(connection, lease, "MODEL_CRASHED", message)
+    database.transact(
+        partial(chunks.refuse_model, lease=lease, code="MODEL_CRASHED", message=message)
+    )
 
 
 def fail_job(database: Database, lease: Lease, error: MillraceError | Stopped) -> None:
     """No attempt can mend this: the job ends, with its cause."""
     reason = explained(error.message, error.hint)
-    with database.write() as connection:
+
+    def fail(connection: Connection) -> None:
         if lease.kind is ChunkKind.FINALIZE:
             jobs.abandon(connection, lease, error.code, reason)
             return
         chunks.release(connection, lease, infra=False, delay=0.0, reason=reason)
         jobs.fail(connection, lease.job_id, error.code, reason)
+
+    database.transact(fail)

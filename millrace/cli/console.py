@@ -18,10 +18,10 @@ def readable(text: str) -> str:
     return redact(" ".join(paths.split()))
 
 
-def cell(value: Any) -> str:
+def cell(name: str, value: Any) -> str:
     """A value of a summary for people: a share as per cent, numbers with commas."""
     if isinstance(value, float):
-        return f"{value:.0%}" if 0 <= value <= 1 else f"{value:,.1f}"
+        return f"{value:.0%}" if name == "share" else f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) else readable(str(value))
 
 

@@ -55,7 +55,7 @@ def list_jobs(
         show_json({"data": listed, "next": more})
         return
     show_table(
-        tuple(_COLUMNS.values()), [[cell(each[name]) for name in _COLUMNS] for each in listed]
+        tuple(_COLUMNS.values()), [[cell(name, each[name]) for name in _COLUMNS] for each in listed]
     )
     if more:
         say(f"older ones: millrace jobs list --after {more}")
@@ -75,7 +75,7 @@ def show_job(job: JobArgument, state: State = None, as_json: AsJson = False) -> 
         return
     for name, value in summary.items():
         if value not in (None, "", [], {}):
-            say(f"{name.replace('_', ' '):15} {cell(value)}")
+            say(f"{name.replace('_', ' '):15} {cell(name, value)}")
 
 
 @app.command("watch")

@@ -81,10 +81,18 @@ def _go_on(database: Database, job: JobView, spec: JobSpec) -> tuple[JobView, st
         _check_standing(database, job)
         return job, f"job {job.id} has finished already; nothing to do"
     if job.state not in _GIVEN_UP:
-        return job, f"going on with job {job.id}"
+        return job, f"going on with job {job.id}{_kept(job.spec, spec)}"
     with database.write() as connection:
         jobs.retry(connection, job.id, spec)
     return _view(database, job.id), f"job {job.id} had {job.state}; trying again what is left of it"
+
+
+def _kept(own: JobSpec, asked: JobSpec) -> str:
+    """What of `asked` does not count any more, as the job has begun otherwise."""
+    names = ("pool", "priority", "deadline_seconds")
+    kept = [name for name in names if getattr(own, name) != getattr(asked, name)]
+    told = ", ".join(f"{name.partition('_')[0]} {getattr(own, name)}" for name in kept)
+    return f" as it was submitted: {told}" if kept else ""
 
 
 def _check_standing(database: Database, job: JobView) -> None:

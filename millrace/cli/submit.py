@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from millrace.cli.job_options import JobOptions, takes_job_options
+
+if TYPE_CHECKING:
+    from millrace.db.session import Database
+
+_SILENT_SECONDS = 60.0
 
 
 @takes_job_options
@@ -15,7 +20,7 @@ def submit(
     pool: Annotated[str, typer.Option(help="The workers that are to compute it.")] = "default",
     tenant: Annotated[str, typer.Option(help="On whose behalf; tenants share fairly.")] = "default",
     idempotency_key: Annotated[
-        str | None, typer.Option(help="The same key again is the same job.")
+        str | None, typer.Option(help="The same key again is the same job, and never another one.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the job as JSON.")] = False,
@@ -43,4 +48,17 @@ def submit(
             show_json(summary_of(database, job.id))
         else:
             say(readable(news))
+            if stands := _waits_for_workers(database, spec.pool):
+                say(stands)
     return 0
+
+
+def _waits_for_workers(database: Database, pool: str) -> str:
+    """A word where nobody is there to compute it; who submits first and starts them later knows."""
+    from millrace.lifecycle import queries
+
+    with database.read() as connection:
+        alive = queries.workers(connection, seen_within=_SILENT_SECONDS)
+    if any(each.pool == pool for each in alive):
+        return ""
+    return f"no worker of pool {pool} is there yet: millrace worker --pool {pool}"

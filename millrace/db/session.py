@@ -150,7 +150,11 @@ def _postgres(url: URL) -> Engine:
             pool_pre_ping=True,
             connect_args={
                 "connect_timeout": 10,
+                # a host that vanished is noticed in half a minute, not in a quarter of an hour
                 "keepalives_idle": 30,
+                "keepalives_interval": 10,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 30_000,
                 "options": _POSTGRES_OPTIONS,
             },
         )

@@ -61,7 +61,8 @@ def reap(conn: Connection, limit: int, *, now: float | None = None) -> list[tupl
     """Take at most `limit` leases that have run out away from their holders, as crashes.
 
     The rows in flight by the last heartbeat are the suspects; without any, an attempt is lost and
-    no crash counted. Chunks of a job that has ended are put back without a count. Returns what was taken.
+    no crash counted. Chunks of a job that has ended are put back without a count. Returns what was
+    taken.
     """
     # The holder may renew between our look and our blow, so the blow asks again.
     chunk = tables.chunk.c

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 
 from millrace.storage.base import InputStream
 
@@ -37,6 +38,7 @@ class ReadAhead:
     def __init__(self, source: InputStream) -> None:
         self.size = source.size
         self._source = source
+        self._one_at_a_time = Lock()
         self._threads: ThreadPoolExecutor | None = None
         self._blocks: deque[_Block] = deque()
         self._place = 0
@@ -48,6 +50,10 @@ class ReadAhead:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Exactly the bytes ``[offset, offset + length)``, fewer only at the end of the object."""
+        with self._one_at_a_time:
+            return self._read(offset, length)
+
+    def _read(self, offset: int, length: int) -> bytes:
         first, end = offset, min(offset + length, self.size)
         pieces = [self._again(first, end)]
         offset += len(pieces[0])
