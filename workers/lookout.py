@@ -5,6 +5,7 @@ so that an empty or absent broker costs seconds.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -16,6 +17,10 @@ from workers.chunk_runner import ChunkRunner
 log = logging.getLogger(__name__)
 
 _SOON_SECONDS = 0.05
+_WARM_SECONDS = 0.4
+"""How often to look at most, as long as there was work a moment ago: a bell may have gone to a
+worker that was busy.
+"""
 _PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 1.0
 
@@ -41,6 +46,7 @@ class Lookout:
         self._help_at = clock.monotonic()
         self._in_vain = 0
         self._rung_in_vain = 0
+        self._worked_at = -math.inf
         self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
 
     @property
@@ -67,6 +73,7 @@ class Lookout:
             self._bell.clear()
             if self._look():
                 self._in_vain = self._rung_in_vain = 0
+                self._worked_at = self._clock.monotonic()
             elif not self._stopped.is_set():
                 self._wait()
 
@@ -100,7 +107,9 @@ class Lookout:
         """
         pause = min(_PAUSE_SECONDS * self._rung_in_vain, _LONGEST_PAUSE_SECONDS)
         self._clock.wait(self._stopped, pause)
-        patience = min(_SOON_SECONDS * 2 ** min(self._in_vain, 16), self._interval)
+        warm = self._clock.monotonic() - self._worked_at < self._interval
+        longest = min(_WARM_SECONDS, self._interval) if warm else self._interval
+        patience = min(_SOON_SECONDS * 2 ** min(self._in_vain, 16), longest)
         self._in_vain += 1
         if self._clock.wait(self._bell, patience):
             self._rung_in_vain += 1

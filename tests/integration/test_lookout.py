@@ -74,6 +74,14 @@ def test_a_bell_is_answered_at_once() -> None:
         until(lambda: runner.rung < 1, "it looks again")
 
 
+def test_who_worked_a_moment_ago_looks_again_soon() -> None:
+    """Its bell may have gone to a worker that was busy."""
+    runner = Looks(rung=1)
+    with looking(runner, 600.0):
+        until(lambda: len(runner.looks) >= 11, "it looks though nobody rings", seconds=6.0)
+    assert "due" not in runner.looks
+
+
 def test_bells_while_it_works_are_one_bell() -> None:
     runner = Looks(rung=1)
     runner.free.clear()

@@ -32,11 +32,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
             f"{url} asks for no password and is not on this machine",
             "give it a password, or keep others away from its port",
         )
-    try:
-        with celery_app(url, _SECONDS).connection_for_write() as connection:
-            yield from _of_connection(url, connection)
-    except KeyError:
-        yield fail("broker", f"{url} is of a kind that nobody knows", "use redis:// or amqp://")
+    with celery_app(url, _SECONDS).connection_for_write() as connection:
+        yield from _of_connection(url, connection)
 
 
 def _of_connection(url: str, connection: Any) -> Iterator[Finding]:
