@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -107,6 +108,12 @@ def test_a_direct_bell_is_heard_by_that_worker(
     assert (mine.bells, others.bells) == (1, 1)
 
 
+def _is_of_another(record: logging.LogRecord, broker: Broker) -> bool:
+    """A listener of an earlier test may still look for the broker that it had."""
+    said = record.getMessage()
+    return "Cannot connect to" in said and str(urlsplit(broker.url).port) not in said
+
+
 def test_forged_messages_are_dropped_and_hardly_logged(
     broker: Broker, doorbell: Doorbell, me: WorkerId, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -119,7 +126,11 @@ def test_forged_messages_are_dropped_and_hardly_logged(
         doorbell.ring([("job", 0)], worker=me)
         heard.comes(2)
     assert heard.bells == 2
-    said = [record for record in caplog.records if "shut" not in record.getMessage()]
+    said = [
+        record
+        for record in caplog.records
+        if "shut" not in record.getMessage() and not _is_of_another(record, broker)
+    ]
     assert [record.name for record in said] == ["workers.ear"], [each.message for each in said]
 
 

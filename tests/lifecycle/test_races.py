@@ -203,7 +203,7 @@ def reap(database: Database) -> int:
 def test_two_reapers_count_one_crash(database: Database) -> None:
     with database.write() as conn:
         job_id = running(conn)
-        claimed(conn, job_id)
+        chunks.renew(conn, claimed(conn, job_id), TTL, 0, [3], now=NOW)
 
     with at_once() as run:
         assert sorted(run([partial(reap, database)] * THREADS)) == [0] * (THREADS - 1) + [1]

@@ -152,7 +152,8 @@ def test_whatever_ends_at_once_somebody_holds_it_or_nobody(database: Database) -
             )
             row = chunk_row(database, job_id)
             assert (row.state, row.token, row.twin_token) == ("pending", None, None)
-            assert row.crash_count == 1
+            # where the reaper was first, nobody had begun a row: that is a loss, and no crash
+            assert row.crash_count + row.lost_count == 1
 
 
 def crashes(database: Database, lease: Lease) -> None:
