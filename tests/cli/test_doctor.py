@@ -96,11 +96,16 @@ def test_a_broker_that_is_not_there(millrace: Millrace, environment: dict[str, s
         assert "s3cret" not in json.dumps(fault)
 
 
-def test_a_broker_with_a_scheme_that_nobody_knows(
-    millrace: Millrace, environment: dict[str, str]
+@pytest.mark.parametrize("url", ["carrier-pigeon://coop", "redis://:secret@localhost:door/0"])
+@pytest.mark.parametrize("command", [("doctor",), ("scheduler",), ("worker", "--processes", "1")])
+def test_a_broker_that_cannot_be_one_is_refused_as_a_setting(
+    millrace: Millrace, environment: dict[str, str], url: str, command: tuple[str, ...]
 ) -> None:
-    environment["MILLRACE_BROKER_URL"] = "carrier-pigeon://coop"
-    assert one(found(millrace, code=7), "broker", "fail")["advice"]
+    environment["MILLRACE_BROKER_URL"] = url
+    refused = millrace(*command)
+    assert refused.returncode == 2
+    assert "MILLRACE_BROKER_URL" in refused.stderr
+    assert "secret" not in refused.stderr
 
 
 def test_a_rabbit_is_as_good(
