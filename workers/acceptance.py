@@ -28,6 +28,8 @@ def accepted(order: WorkOrder, answer: Finished) -> ChunkResult:
     _expect(len(answer.input_rows) == len(order.inputs), "it read other inputs than it was given")
     _expect(min(*counted, *answer.input_rows) >= 0, "it counts rows below nothing")
     _expect(sum(counted) <= order.end - order.start, "it counts more rows than there can be")
+    seen = sum(order.start <= position < order.end for position in order.suspects)
+    _expect(sum(counted) >= seen, "it read fewer rows than were in flight before")
     for part, folder in ((answer.part, "parts"), (answer.error_part, "errors")):
         if part is not None:
             ours, _, suffix = part.path.partition(".")

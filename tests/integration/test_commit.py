@@ -253,3 +253,14 @@ def test_lies_are_rejected(lease: Lease, lie: dict[str, Any]) -> None:
     with pytest.raises(AnswerRejected) as rejected:
         accepted(order_of(lease), answer_to(lease, **lie))
     assert rejected.value.code == "CHILD_PROTOCOL"
+
+
+def test_rows_that_were_in_flight_before_cannot_be_gone(lease: Lease) -> None:
+    """Where an earlier attempt died on a row, there is one: an empty answer would lose it."""
+    nothing = {"rows_ok": 0, "rows_err": 0, "part": None, "error_part": None, "input_rows": (0,)}
+    order = order_of(lease)
+    assert accepted(order, answer_to(lease, **nothing)).rows_ok == 0
+    with pytest.raises(AnswerRejected):
+        accepted(order.model_copy(update={"suspects": (3,)}), answer_to(lease, **nothing))
+    elsewhere = order.model_copy(update={"suspects": (30,)})
+    assert accepted(elsewhere, answer_to(lease, **nothing)).rows_ok == 0
