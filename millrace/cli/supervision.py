@@ -46,9 +46,13 @@ def _let_go(crew: Crew, requests: queue.SimpleQueue[int], seconds: float) -> Non
     until = time.monotonic() + seconds
     log.info("draining; a second signal releases what runs")
     crew.drain()
+    at_once = False
     while not crew.is_gone() and time.monotonic() < until:
         if _asked(requests):
             log.info("leaving at once")
+            at_once = True
+        if at_once:
+            # again and again: two signals that come before a worker looks are one to it
             crew.drain()
 
 
