@@ -24,6 +24,10 @@ class EngineEntry:
     """Rows of a chunk that keep this engine busy for seconds, where nothing else is asked."""
     imports: tuple[str, ...] = ()
     """What takes long to import; a compute process may do so before its first order."""
+    is_code: bool = False
+    """What its location names is run, not only read."""
+    code_options: frozenset[str] = frozenset()
+    """Options that name something that is run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,12 @@ ENGINES: dict[str, EngineEntry] = {
         imports=("sentence_transformers",),
     ),
     "torch": EngineEntry(
-        "workers.engines.torch:TorchEngine", chunk_rows=65_536, imports=("torch",)
+        "workers.engines.torch:TorchEngine",
+        chunk_rows=65_536,
+        imports=("torch",),
+        code_options=frozenset({"module"}),
     ),
-    "python": EngineEntry("workers.engines.python:PythonEngine", chunk_rows=2_000),
+    "python": EngineEntry("workers.engines.python:PythonEngine", chunk_rows=2_000, is_code=True),
     "echo": EngineEntry("workers.engines.echo:EchoEngine", chunk_rows=65_536),
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from millrace.errors import InvalidInput
@@ -21,7 +21,7 @@ _ONE_LINE_A_ROW = frozenset({"jsonl", "text"})
 
 
 def error_records(
-    store: Storage, spec: JobSpec, inputs: Sequence[Input], settled: Sequence[SettledChunk]
+    store: Storage, spec: JobSpec, inputs: Sequence[Input], settled: Iterable[SettledChunk]
 ) -> Iterator[dict[str, Any]]:
     """The records of all settled chunks (consecutive from the first one), in input order.
 

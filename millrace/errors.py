@@ -3,8 +3,10 @@
 MillraceError            code, message, hint, exit code
 ├── UsageError           2   the command line itself
 ├── InvalidInput         3   a file, row, model or setting that cannot be used
-│   └── InputChanged     3   an input is not what was pinned
+│   ├── InputChanged     3   an input is not what was pinned
+│   └── FieldInvalid     3   one field of a request
 ├── NotFound             4
+├── AccessDenied         5   no valid key, or one that does not reach so far
 ├── Conflict             6   somebody else's output, a state that forbids the move
 ├── Unavailable          7   a dependency does not answer; trying again may help
 ├── LeaseLost            -   authority over a chunk is gone; drop the work quietly
@@ -48,12 +50,24 @@ class InputChanged(InvalidInput):
     """An input's size, version or content is not what the plan pinned."""
 
 
+class FieldInvalid(InvalidInput):
+    """What was asked for cannot be, because of one field; empty where it is several together."""
+
+    def __init__(self, field: str, message: str, hint: str = "") -> None:
+        super().__init__("FIELD_INVALID", message, hint)
+        self.field = field
+
+
 class ModelError(InvalidInput):
     """A model that cannot be found, loaded or run at all."""
 
 
 class NotFound(MillraceError):
     exit_code = 4
+
+
+class AccessDenied(MillraceError):
+    exit_code = 5
 
 
 class Conflict(MillraceError):

@@ -37,6 +37,7 @@ FAILPOINTS: dict[str, str] = {
     "w.after_commit": "the results are recorded",
     "w.done": "a batch of chunks has come to its end",
     "p.before_plan": "a job waits to be planned",
+    "api.after_commit": "a job is taken in, nobody has been told",
     "p.surveyed": "the inputs are known, nothing is recorded",
     "p.in_plan": "chunks are recorded in a transaction that is still open",
     "p.planned": "the plan is recorded",

@@ -69,6 +69,9 @@ def _decoded(value: object) -> object:
         raise PydanticCustomError("json", "{reason}", {"reason": f"not JSON: {error}"}) from None
 
 
+Roots = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_decoded)]
+
+
 class Settings(BaseSettings):
     """One object for every service. Durations are in seconds, sizes in bytes."""
 
@@ -130,6 +133,17 @@ class Settings(BaseSettings):
     threads: Annotated[int, Field(ge=1)] = 1
     memory_bytes: Annotated[int, Field(ge=64 << 20)] | None = None
     """What one compute process may allocate on the host; no limit where empty."""
+
+    storage_roots: Roots = ()
+    """Folders and prefixes that requests over HTTP may name; `{tenant}` stands for their tenant."""
+    model_roots: Roots = ()
+    """Folders with the models that requests over HTTP may name."""
+    unsafe_models: bool = False
+    """Whether keys with the scope models:unsafe may name models that are code."""
+    max_body_bytes: Annotated[int, Field(ge=1_024, le=1 << 30)] = 1 << 20
+    """The largest request that the API reads, but for uploads."""
+    api_docs: bool = False
+    """Whether the API shows pages about itself at /docs."""
 
     startup_seconds: Annotated[float, Field(ge=0)] = 60.0
     """How long a service waits at its start for a database that is still coming up."""

@@ -62,6 +62,11 @@ class ModelRef(BaseModel):
     name: str | None = None
     sha256: str | None = None
 
+    @property
+    def reference(self) -> str:
+        """``ENGINE:LOCATION``, as people write it."""
+        return f"{self.engine}:{self.location}"
+
 
 class JobSpec(BaseModel):
     """Everything that shapes the results of a job; nothing that only shapes how fast they come."""

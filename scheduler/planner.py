@@ -7,30 +7,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from functools import partial
 
-import pyarrow as pa
-
-from millrace import catalog, datasets
-from millrace.datasets.base import Layout
+from millrace import datasets
 from millrace.db.session import Database
-from millrace.errors import Conflict, InvalidInput, MillraceError, Unavailable, explained
+from millrace.errors import Conflict, MillraceError, Unavailable, explained
 from millrace.failpoints import failpoint
 from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
-from millrace.spec import JobSpec
+from millrace.planning.plan import plan_of
 from millrace.telemetry import fields
-from millrace.types import Input, JobId, JobState, PlannedChunk
+from millrace.types import JobId, JobState
 from scheduler import staff
-from scheduler.columns import common_schema
 from scheduler.patience import Patience
-from scheduler.splitter import cut
-from scheduler.survey import survey
 
 log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 16 << 20
 _TRIES = 3
 """Failures that nobody foresaw before a job that cannot be planned is ended."""
 
@@ -135,48 +127,3 @@ def _unforeseen(error: Exception) -> MillraceError:
         f"the input could not be planned: {type(error).__name__}: {error}",
         "the scheduler's log has the details; once it is mended, retry the job",
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a job will read and in which blocks; `layouts` goes with `inputs`."""
-
-    inputs: tuple[Input, ...]
-    layouts: tuple[Layout, ...]
-    schema: pa.Schema
-    chunks: tuple[PlannedChunk, ...]
-    notes: tuple[str, ...]
-
-
-def plan_of(spec: JobSpec, *, slots: int) -> Plan:
-    """Plan without touching the database; `InvalidInput` says what is wrong with the input."""
-    surveyed = survey(spec)
-    schema = common_schema(surveyed)
-    check_columns(spec, schema)
-    chunks = cut(
-        surveyed,
-        rows=spec.chunk_rows or catalog.engine(spec.model.engine).chunk_rows,
-        bytes=spec.chunk_bytes or CHUNK_BYTES,
-        slots=slots,
-        fixed=spec.chunk_rows is not None or spec.chunk_bytes is not None,
-    )
-    return Plan(
-        inputs=tuple(each for each, _ in surveyed),
-        layouts=tuple(layout for _, layout in surveyed),
-        schema=schema,
-        chunks=tuple(chunks),
-        notes=tuple(sorted({layout.note for _, layout in surveyed if layout.note})),
-    )
-
-
-def check_columns(spec: JobSpec, schema: pa.Schema) -> None:
-    """The columns that the job names are there; `InvalidInput` names those that are."""
-    named = [("--key", spec.key)] if spec.key else []
-    named += [("--input-columns", name) for name in spec.input_columns or ()]
-    for option, name in named:
-        if name not in schema.names:
-            raise InvalidInput(
-                "SCHEMA_MISMATCH",
-                f"{option}: {spec.input} has no column {name!r}",
-                f"its columns are {', '.join(schema.names)}",
-            )

@@ -113,6 +113,15 @@ def status_writes(tree: ast.Module) -> Iterator[str]:
             )
 
 
+def foreign_tables(tree: ast.Module) -> Iterator[str]:
+    """Uses of tables whose rows have a status."""
+    for module, name in imports(tree):
+        if module.startswith("millrace.lifecycle") or module == "millrace.db.tables":
+            yield f"imports {module}"
+        if (module, name) == ("millrace.db", "tables"):
+            yield "imports millrace.db.tables"
+
+
 def unsafe_loading(tree: ast.Module) -> Iterator[str]:
     for module, _ in imports(tree):
         if module.split(".")[0] in UNSAFE_MODULES:
@@ -166,6 +175,8 @@ def defined(node: ast.ClassDef) -> set[str]:
         (status_writes, "sa.insert(job)", "rows.insert(0, job)"),
         (status_writes, "q.values(state='x')", "View(state='x')"),
         (status_writes, "job.state = 'x'", "print(job.state)"),
+        (foreign_tables, "from millrace.db import tables", "from millrace.db import access_tables"),
+        (foreign_tables, "from millrace.lifecycle import jobs", "from millrace.access import keys"),
         (unsafe_loading, "import pickle", "import json"),
         (unsafe_loading, "torch.load(x)", "torch.export.load(x)"),
         (unsafe_loading, "np.load(x, allow_pickle=True)", "np.load(x)"),
@@ -202,9 +213,13 @@ def test_names_say_something() -> None:
 
 
 def test_only_the_lifecycle_writes_a_status() -> None:
-    writers = {ROOT / "millrace/lifecycle"}
+    writers = {ROOT / "millrace/lifecycle", ROOT / "millrace/access"}
     files = [file for file in sources(*PACKAGES) if not writers.intersection(file.parents)]
     refuse(offences(files, status_writes))
+
+
+def test_who_writes_keys_and_tenants_reaches_no_status() -> None:
+    refuse(offences(sources("millrace/access"), foreign_tables))
 
 
 def test_nothing_is_loaded_that_can_run_code() -> None:

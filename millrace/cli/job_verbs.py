@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from millrace.cli.console import say, show_json
 from millrace.cli.state import opened
-from millrace.cli.summary import summary_of
 from millrace.db.session import Database
+from millrace.front.summary import summary_of
 from millrace.lifecycle import jobs
 from millrace.lifecycle.transitions import JOB_TERMINAL
 from millrace.types import JobId, JobState
@@ -33,7 +33,7 @@ def resume(job: str, state: Path | None, *, as_json: bool) -> int:
 
 def cancel(job: str, state: Path | None, *, wait: bool, as_json: bool) -> int:
     """Any unpublished state → cancelling; with `wait`, return when no worker is at it any more."""
-    return _change(job, state, _cancel, as_json=as_json, to_the_end=wait)
+    return _change(job, state, jobs.stop, as_json=as_json, to_the_end=wait)
 
 
 def retry(job: str, state: Path | None, *, errors: bool, as_json: bool) -> int:
@@ -59,13 +59,6 @@ def _change(
         else:
             say(f"job {job_id} is {now_is}")
     return 0
-
-
-def _cancel(connection: Connection, job_id: JobId) -> JobState:
-    """Ask for it, and end the job here and now where no worker holds a block of it."""
-    asked = jobs.cancel(connection, job_id)
-    closed = asked is JobState.CANCELLING and jobs.close_cancelled(connection, job_id)
-    return JobState.CANCELLED if closed else asked
 
 
 def _transact(database: Database, verb: Verb, job_id: JobId) -> JobState:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from millrace.types import JobState
+
+if TYPE_CHECKING:
+    from millrace.db.session import Database
+    from millrace.lifecycle.queries import JobView
 
 app = typer.Typer(no_args_is_help=True, help="Look at jobs, their results and errors; steer them.")
 
@@ -43,7 +47,7 @@ def list_jobs(
     """List jobs, newest first."""
     from millrace.cli.console import cell, say, show_json, show_table
     from millrace.cli.state import opened
-    from millrace.cli.summary import summary_of
+    from millrace.front.summary import summary_of
     from millrace.lifecycle import queries
 
     with opened(state) as database:
@@ -66,7 +70,7 @@ def show_job(job: JobArgument, state: State = None, as_json: AsJson = False) -> 
     """Show one job: how far it is, how fast, what it waits for or died of."""
     from millrace.cli.console import cell, say, show_json
     from millrace.cli.state import opened
-    from millrace.cli.summary import summary_of
+    from millrace.front.summary import summary_of
 
     with opened(state) as database:
         summary = summary_of(database, job)
@@ -92,21 +96,17 @@ def watch_job(job: JobArgument, state: State = None, as_json: AsJson = False) ->
 @app.command("results")
 def show_results(job: JobArgument, state: State = None) -> None:
     """Print the result rows as JSON lines, in input order; of a running job, those done."""
-    from millrace.cli.rows import result_lines
-    from millrace.cli.state import opened
+    from millrace.front.rows import result_lines
 
-    with opened(state) as database:
-        _print_lines(result_lines(database, job))
+    _print_rows(result_lines, job, state)
 
 
 @app.command("errors")
 def show_errors(job: JobArgument, state: State = None) -> None:
     """Print the error records as JSON lines: row, place in the file, code and message."""
-    from millrace.cli.rows import error_records
-    from millrace.cli.state import opened
+    from millrace.front.rows import error_records
 
-    with opened(state) as database:
-        _print_lines(error_records(database, job))
+    _print_rows(error_records, job, state)
 
 
 @app.command("pause")
@@ -155,9 +155,18 @@ def retry_job(
     return job_verbs.retry(job, state, errors=errors, as_json=as_json)
 
 
-def _print_lines(lines: Iterator[bytes]) -> None:
+def _print_rows(
+    rows: Callable[[Database, JobView], Iterator[bytes]], job: str, state: Path | None
+) -> None:
     import sys
 
-    for line in lines:
-        sys.stdout.buffer.write(line)
+    from millrace.cli.state import opened
+    from millrace.lifecycle import queries
+    from millrace.types import JobId
+
+    with opened(state) as database:
+        with database.read() as connection:
+            found = queries.known_job(connection, JobId(job))
+        for lines in rows(database, found):
+            sys.stdout.buffer.write(lines)
     sys.stdout.buffer.flush()

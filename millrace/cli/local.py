@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack, closing
+from dataclasses import asdict
 from typing import Any
 
 from millrace.broker import Doorbell
@@ -14,19 +15,20 @@ from millrace.cli.interruption import INTERRUPTED, interruptible
 from millrace.cli.machine import cores, memory_bytes
 from millrace.cli.narrator import Narrator
 from millrace.cli.progress import Snapshot, View, progress_view
-from millrace.cli.reception import receive
 from millrace.cli.state import job_lock, open_state
 from millrace.cli.watch import conclude
 from millrace.clock import SystemClock
 from millrace.db.session import Database
 from millrace.errors import MillraceError, Unavailable
+from millrace.front.forecast import Finding, forecast_of
+from millrace.front.reception import receive
 from millrace.lifecycle import chunks, jobs, queries
 from millrace.lifecycle.queries import JobView
 from millrace.lifecycle.transitions import JOB_TERMINAL
 from millrace.settings import Settings
 from millrace.spec import JobSpec
 from millrace.types import ChunkState, JobId, JobState
-from scheduler.planner import Planner, plan_of
+from scheduler.planner import Planner
 from scheduler.ringer import Ringer
 from scheduler.runner import Runner
 from scheduler.service import services
@@ -45,7 +47,8 @@ def run(spec: JobSpec, asked: Settings, *, workers: int | None, as_json: bool) -
     settings = _settings(asked, size)
     with ExitStack() as stack:
         database = stack.enter_context(open_state(settings))
-        job, news = receive(database, spec)
+        received = receive(database, spec)
+        job, news = received.job, received.news
         if job.state not in JOB_TERMINAL:
             stack.enter_context(job_lock(settings, job.id))
             view = stack.enter_context(progress_view())
@@ -61,25 +64,32 @@ def run(spec: JobSpec, asked: Settings, *, workers: int | None, as_json: bool) -
 
 def preview(spec: JobSpec, *, workers: int | None, as_json: bool) -> int:
     """Show what the job would be cut into; `InvalidInput` says why it cannot be."""
-    plan = plan_of(spec, slots=workers or cores())
+    forecast = forecast_of(spec, slots=workers or cores())
     summary: dict[str, Any] = {
-        "inputs": len(plan.inputs),
-        "bytes": sum(each.size for each in plan.inputs),
-        "rows_about": sum(layout.rows for layout in plan.layouts),
-        "blocks": len(plan.chunks),
-        "columns": {field.name: str(field.type) for field in plan.schema},
-        "notes": plan.notes,
+        "inputs": forecast.inputs,
+        "bytes": forecast.bytes,
+        "rows_about": forecast.rows_about,
+        "blocks": forecast.chunks,
+        "columns": forecast.columns,
+        "notes": forecast.notes,
+        "bad_rows": [asdict(each) for each in forecast.findings],
     }
     if as_json:
         show_json(summary)
         return 0
     summary["columns"] = ", ".join(f"{name} {kind}" for name, kind in summary["columns"].items())
-    summary["notes"] = "; ".join(plan.notes)
+    summary["notes"] = "; ".join(forecast.notes)
+    summary["bad_rows"] = "; ".join(map(_told, forecast.findings))
     for name, value in summary.items():
         if value != "":
             shown = f"{value:,}" if isinstance(value, int) else readable(value)
             say(f"{name.replace('_', ' '):10} {shown}")
     return 0
+
+
+def _told(finding: Finding) -> str:
+    place = f"line {finding.line}" if finding.line else f"row {finding.file_row}"
+    return f"{finding.file} {place}: {finding.message} [{finding.code}]"
 
 
 def _work(database: Database, job: JobView, settings: Settings, size: int, view: View) -> bool:

@@ -11,7 +11,20 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from millrace.cli import api, db, doctor, jobs, run, scheduler, submit, verify, worker, workers
+from millrace.cli import (
+    api,
+    db,
+    doctor,
+    jobs,
+    keys,
+    run,
+    scheduler,
+    submit,
+    tenants,
+    verify,
+    worker,
+    workers,
+)
 from millrace.cli.console import complain
 from millrace.cli.interruption import INTERRUPTED
 from millrace.errors import MillraceError
@@ -44,6 +57,8 @@ app.command("scheduler")(scheduler.scheduler)
 app.command("worker")(worker.worker)
 app.add_typer(workers.app, name="workers")
 app.command("api")(api.api)
+app.add_typer(keys.app, name="keys")
+app.add_typer(tenants.app, name="tenants")
 app.add_typer(db.app, name="db")
 app.command("doctor")(doctor.doctor)
 

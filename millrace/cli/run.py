@@ -30,11 +30,11 @@ def run(
     Killed at any point and run again with the same arguments, it goes on where it was.
     """
     from millrace.cli import local
-    from millrace.cli.asked import spec_of
+    from millrace.cli.asked import spec_typed
     from millrace.cli.equipment import equipped
 
     settings = equipped(device=device, state=state)
-    spec = spec_of(asked)
+    spec = spec_typed(asked)
     if dry_run:
         return local.preview(spec, workers=workers, as_json=as_json)
     return local.run(spec, settings, workers=workers, as_json=as_json)

@@ -30,24 +30,26 @@ def submit(
     It returns at once, unless told to wait. Every worker of the pool must reach INPUT, OUTPUT and
     MODEL under these very names.
     """
-    from millrace.cli.asked import spec_of
+    from millrace.access.caller import operator
+    from millrace.cli.asked import spec_typed
     from millrace.cli.console import readable, say, show_json
     from millrace.cli.equipment import equipped
-    from millrace.cli.reception import Sender, receive
     from millrace.cli.state import open_state
-    from millrace.cli.summary import summary_of
     from millrace.cli.watch import follow
+    from millrace.front.reception import Sender, receive
+    from millrace.front.summary import summary_of
 
     settings = equipped()
-    spec = spec_of(asked, pool=pool)
+    spec = spec_typed(asked, pool=pool)
     with open_state(settings) as database:
-        job, news = receive(database, spec, Sender(tenant, idempotency_key))
+        sender = Sender(operator(tenant), idempotency_key, spec.spec_hash())
+        received = receive(database, spec, sender)
         if wait:
-            return follow(database, job.id, as_json=as_json, news=news)
+            return follow(database, received.job.id, as_json=as_json, news=received.news)
         if as_json:
-            show_json(summary_of(database, job.id))
+            show_json(summary_of(database, received.job.id))
         else:
-            say(readable(news))
+            say(readable(received.news))
             if stands := _waits_for_workers(database, spec.pool):
                 say(stands)
     return 0

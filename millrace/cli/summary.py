@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
 from millrace.cli.console import readable
 from millrace.cli.progress import duration
-from millrace.db.now import db_now
-from millrace.db.session import Database
-from millrace.lifecycle import events, queries
-from millrace.lifecycle.events import Event
-from millrace.lifecycle.transitions import CHUNK_SETTLED, CLAIMABLE
+from millrace.lifecycle.transitions import CHUNK_SETTLED
 from millrace.settings import Settings
-from millrace.types import ChunkState, JobId, JobState
+from millrace.types import ChunkState, JobState
 
 EXIT_CODES = {
     JobState.SUCCEEDED: 0,
@@ -26,58 +19,6 @@ EXIT_CODES = {
     JobState.EXPIRED: 10,
     JobState.CANCELLED: 11,
 }
-
-
-def summary_of(database: Database, job_id: str) -> dict[str, Any]:
-    """Everything about a job in one flat document; `NotFound` for an unknown id."""
-    with database.read() as connection:
-        job = queries.known_job(connection, JobId(job_id))
-        progress = queries.progress(connection, job.id)
-        setback = events.setback(connection, job.id) if job.state in CLAIMABLE else None
-        waits = queries.waiting(connection, job.id)
-        now: float = connection.scalar(select(db_now())) or 0.0
-    done = progress.rows_ok + progress.rows_err
-    share = progress.weight_done / progress.weight_total if progress.weight_total else 0.0
-    began, ended = job.started_at, job.finished_at
-    elapsed = now - began if began and job.state is JobState.RUNNING else 0.0
-    return {
-        "id": job.id,
-        "tenant": job.tenant,
-        "pool": job.pool,
-        "priority": job.priority,
-        "state": job.state.value,
-        "reason_code": job.reason_code or None,
-        "reason": job.reason or None,
-        "waits_for": waits or None,
-        "last_setback": setback and _cause(setback),
-        "model": f"{job.spec.model.engine}:{job.spec.model.location}",
-        "input": job.spec.input,
-        "output": job.spec.output,
-        "rows": done,
-        "rows_ok": progress.rows_ok,
-        "rows_err": progress.rows_err,
-        "share": round(share, 4),
-        "rows_per_second": round(done / elapsed, 1) if elapsed else None,
-        "seconds_left": round(elapsed * (1 - share) / share) if elapsed and share else None,
-        "chunks": {state.value: count for state, count in sorted(progress.chunks.items())},
-        "created_at": _utc(job.created_at),
-        "started_at": _utc(began),
-        "finished_at": _utc(ended),
-        "seconds": round(ended - began, 3) if began and ended else None,
-        "notes": list(job.plan_notes),
-    }
-
-
-def _utc(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-
-
-def _cause(setback: Event) -> str:
-    """Why a chunk came to nothing, in the words of the verb that put it back."""
-    told = setback.detail or {}
-    if "code" in told:
-        return f"{told['code']}: {told['message']}"
-    return str(told.get("reason") or told.get("detail") or setback.verb)
 
 
 def summary_text(summary: dict[str, Any], state: Path | None = None) -> str:

@@ -11,9 +11,10 @@ from millrace.cli.console import complain, readable, say, show_json
 from millrace.cli.interruption import INTERRUPTED
 from millrace.cli.narrator import Narrator
 from millrace.cli.progress import Snapshot, View, progress_view
-from millrace.cli.summary import EXIT_CODES, summary_of, summary_text
+from millrace.cli.summary import EXIT_CODES, summary_text
 from millrace.db.session import Database
 from millrace.errors import Unavailable
+from millrace.front.summary import summary_of
 from millrace.lifecycle import queries
 from millrace.lifecycle.transitions import JOB_TERMINAL
 from millrace.types import JobId, JobState

@@ -1,12 +1,28 @@
-"""What tables are made of beside their columns: checks, partial indexes, documents."""
+"""What tables are made of beside their columns: names, checks, partial indexes, documents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import JSON, CheckConstraint, Column, Index, text
+from sqlalchemy import JSON, CheckConstraint, Column, Index, MetaData, text
+from sqlmodel import SQLModel
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+class Record(SQLModel):
+    """Base of every table of ours."""
+
+    metadata: ClassVar[MetaData] = METADATA
 
 
 def sql_list(values: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ Times are seconds since the epoch by the database's clock. Positions are those o
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -16,16 +16,24 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
     false,
     text,
 )
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from millrace.db.rules import exactly_when, json_column, one_of, partial_index, sql_list
+from millrace.db import access_tables
+from millrace.db.rules import (
+    METADATA,
+    Record,
+    exactly_when,
+    json_column,
+    one_of,
+    partial_index,
+    sql_list,
+)
 from millrace.types import ChunkKind, ChunkState, JobState
 
 TERMINAL_JOBS = ("succeeded", "partial", "failed", "expired", "cancelled")
@@ -38,18 +46,7 @@ _EMPTY = {"server_default": text("''")}
 _DEFAULT_POOL = {"server_default": text("'default'")}
 
 
-class _Row(SQLModel):
-    metadata: ClassVar[MetaData] = MetaData(
-        naming_convention={
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-        }
-    )
-
-
-class Job(_Row, table=True):
+class Job(Record, table=True):
     """One submission. `spec` is a `millrace.spec.JobSpec` as JSON text."""
 
     __table_args__ = (
@@ -73,6 +70,8 @@ class Job(_Row, table=True):
         ),
         Index("ix_job_state", "state"),
         Index("ix_job_output", "output_uri", "id"),
+        Index("ix_job_tenant", "tenant", "id"),
+        Index("ix_job_model", "tenant", "model", "id"),
     )
 
     id: str = Field(primary_key=True)
@@ -102,9 +101,10 @@ class Job(_Row, table=True):
     weight_total: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=_ZERO)
     chunks_planned: int = Field(default=0, sa_column_kwargs=_ZERO)
     parent_id: str | None = None
+    model: str = Field(default="", sa_type=Text, sa_column_kwargs=_EMPTY)
 
 
-class JobInput(_Row, table=True):
+class JobInput(Record, table=True):
     """One pinned input file of a job (`millrace.types.Input`)."""
 
     __tablename__ = "job_input"
@@ -124,7 +124,7 @@ class JobInput(_Row, table=True):
     divisible: bool
 
 
-class Chunk(_Row, table=True):
+class Chunk(Record, table=True):
     """One block of a job, or its one piece of publishing work (`kind`)."""
 
     __table_args__ = (
@@ -211,7 +211,7 @@ class Chunk(_Row, table=True):
     twin_at: float | None = Field(default=None, sa_type=Double)
 
 
-class Tally(_Row, table=True):
+class Tally(Record, table=True):
     """What the settled chunks of a job add up to, spread over a few rows that are added up.
 
     One row would be a queue for all workers of the job. `added` counts the children of splits.
@@ -230,7 +230,7 @@ class Tally(_Row, table=True):
     added: int = 0
 
 
-class Event(_Row, table=True):
+class Event(Record, table=True):
     """One transition of a job or of one of its chunks; rows are only ever added."""
 
     __table_args__ = (
@@ -253,7 +253,7 @@ class Event(_Row, table=True):
     detail: dict[str, Any] | None = Field(default=None, sa_column=json_column())
 
 
-class Worker(_Row, table=True):
+class Worker(Record, table=True):
     """One worker process, for people and for telling the dead from the slow."""
 
     id: str = Field(primary_key=True)
@@ -269,7 +269,7 @@ class Worker(_Row, table=True):
     draining: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
-class Leader(_Row, table=True):
+class Leader(Record, table=True):
     """Who does a task of which there must be one; `term` grows at each change of holder."""
 
     name: str = Field(primary_key=True)
@@ -278,7 +278,8 @@ class Leader(_Row, table=True):
     until: float = Field(sa_type=Double)
 
 
-METADATA: MetaData = _Row.metadata
+__all__ = ["METADATA", "access_tables"]
+
 job: Table = METADATA.tables["job"]
 job_input: Table = METADATA.tables["job_input"]
 chunk: Table = METADATA.tables["chunk"]

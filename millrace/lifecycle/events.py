@@ -71,6 +71,34 @@ def page(conn: Connection, job_id: JobId, *, after: int = 0, limit: int = 100) -
     return [Event(**row) for row in found.mappings()]
 
 
+def feed(
+    conn: Connection,
+    *,
+    after: int,
+    limit: int,
+    tenant: str | None = None,
+    job_id: JobId | None = None,
+) -> list[Event]:
+    """The events of all jobs with an id greater than `after`, oldest first.
+
+    Those of one tenant, or of one job, where given. Transactions that overlap may show an event
+    later than one with a greater id.
+    """
+    event = tables.event
+    found = select(event).where(event.c.id > after).order_by(event.c.id).limit(limit)
+    if tenant is not None:
+        found = found.join(tables.job, tables.job.c.id == event.c.job_id)
+        found = found.where(tables.job.c.tenant == tenant)
+    if job_id is not None:
+        found = found.where(event.c.job_id == job_id)
+    return [Event(**row) for row in conn.execute(found).mappings()]
+
+
+def last(conn: Connection) -> int:
+    """The id of the newest event there is; 0 for none."""
+    return conn.scalar(select(func.max(tables.event.c.id))) or 0
+
+
 def newest(conn: Connection, job_id: JobId) -> int:
     """The id of the job's last event; 0 for none."""
     last = select(func.max(tables.event.c.id)).where(tables.event.c.job_id == job_id)

@@ -32,6 +32,7 @@ __all__ = [
     "resume",
     "retry",
     "start",
+    "stop",
     "submit",
     "supersede",
 ]
@@ -104,6 +105,13 @@ def close_cancelled(conn: Connection, job_id: JobId, *, now: float | None = None
     )
 
 
+def stop(conn: Connection, job_id: JobId, *, now: float | None = None) -> JobState:
+    """Ask for the end of a job, and end it here and now where no worker holds a chunk of it."""
+    asked = cancel(conn, job_id, now=now)
+    closed = asked is JobState.CANCELLING and close_cancelled(conn, job_id, now=now)
+    return JobState.CANCELLED if closed else asked
+
+
 def expire(conn: Connection, job_id: JobId, *, now: float | None = None) -> bool:
     """End an unpublished job whose deadline has passed; finished parts stay."""
     return move_job(
@@ -138,7 +146,9 @@ def retry(
     """
     state = lock_job(conn, job_id)
     row = conn.execute(
-        select(tables.job.c.plan_complete, tables.job.c.spec).where(tables.job.c.id == job_id)
+        select(tables.job.c.plan_complete, tables.job.c.spec, tables.job.c.tenant).where(
+            tables.job.c.id == job_id
+        )
     ).one()
     target = JobState.RUNNING if row.plan_complete else JobState.VALIDATING
     spec = _amended(job_id, JobSpec.model_validate_json(row.spec), spec)
@@ -162,7 +172,7 @@ def retry(
                 expires_at=None if deadline is None else db_now(now) + deadline,
             )
     except IntegrityError as error:
-        raise output_owned(conn, spec.output) from error
+        raise output_owned(conn, spec.output, row.tenant) from error
     if not moved:
         raise forbidden(job_id, JobVerb.RETRY, state)
     reopen(conn, job_id, errors=errors, now=now)

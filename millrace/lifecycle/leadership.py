@@ -6,7 +6,7 @@ from sqlalchemy import Connection, case, or_, update
 
 from millrace.db import tables
 from millrace.db.now import db_now
-from millrace.lifecycle.upsert import insert_into
+from millrace.db.upsert import insert_into
 
 
 def campaign(

@@ -62,10 +62,10 @@ def job(conn: Connection, job_id: JobId) -> JobView | None:
     return None if row is None else _job_view(row)
 
 
-def known_job(conn: Connection, job_id: JobId) -> JobView:
-    """The job of this id; `NotFound` where there is none."""
+def known_job(conn: Connection, job_id: JobId, *, tenant: str | None = None) -> JobView:
+    """The job of this id; `NotFound` where there is none, or where it is not of that tenant."""
     found = job(conn, job_id)
-    if found is None:
+    if found is None or tenant not in (None, found.tenant):
         raise no_such_job(job_id)
     return found
 
@@ -76,12 +76,21 @@ def jobs(
     limit: int,
     after: str | None = None,
     states: Iterable[JobState] = JobState,
+    tenant: str | None = None,
+    model: str | None = None,
 ) -> list[JobView]:
-    """Jobs, newest first, `limit` at a time; `after` is the last id of the page before."""
+    """Jobs, newest first, `limit` at a time; `after` is the last id of the page before.
+
+    Those of one tenant where `tenant` is given, and of the one `model` (ENGINE:LOCATION).
+    """
     page = select(tables.job).order_by(tables.job.c.id.desc()).limit(limit)
     page = page.where(among(tables.job.c.state, states))
     if after is not None:
         page = page.where(tables.job.c.id < after)
+    if tenant is not None:
+        page = page.where(tables.job.c.tenant == tenant)
+    if model is not None:
+        page = page.where(tables.job.c.model == model)
     return [_job_view(row) for row in conn.execute(page)]
 
 
@@ -155,17 +164,24 @@ def inputs(conn: Connection, job_id: JobId, span: Span | None = None) -> tuple[I
     )
 
 
-def settled_chunks(conn: Connection, job_id: JobId) -> Iterator[SettledChunk]:
-    """The chunks that have come to their end, in input order, streamed."""
+def settled_chunks(
+    conn: Connection, job_id: JobId, *, after: int = -1, limit: int | None = None
+) -> Iterator[SettledChunk]:
+    """The chunks that have come to their end, in input order, streamed.
+
+    With `after` and `limit`, so many of those that start behind a position.
+    """
     chunk = tables.chunk.c
     ended = (
         select(tables.chunk)
         .where(
             chunk.job_id == job_id,
+            chunk.start_pos > after,
             among(chunk.kind, [ChunkKind.INFER]),
             among(chunk.state, CHUNK_SETTLED),
         )
         .order_by(chunk.start_pos)
+        .limit(limit)
     )
     # Of this statement only: an option of the connection would stay for all that come after.
     found = conn.execute(ended, execution_options={"yield_per": _STREAMED_ROWS})

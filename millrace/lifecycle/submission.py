@@ -13,6 +13,7 @@ from millrace.db.now import db_now
 from millrace.errors import Conflict
 from millrace.lifecycle import events
 from millrace.lifecycle.guards import among, lock_job
+from millrace.lifecycle.requests import mismatch
 from millrace.lifecycle.transitions import JobVerb
 from millrace.spec import JobSpec
 from millrace.types import JobId, JobState
@@ -46,6 +47,7 @@ def submit(
         "idempotency_key": idempotency_key,
         "priority": spec.priority,
         "pool": spec.pool,
+        "model": spec.model.reference,
         "parent_id": parent_id,
         "created_at": db_now(now),
         "expires_at": None if deadline is None else db_now(now) + deadline,
@@ -81,10 +83,10 @@ def supersede(conn: Connection, job_id: JobId, *, now: float | None = None) -> N
         )
 
 
-def output_owned(conn: Connection, output: str) -> Conflict:
-    """The refusal that names the job to which an output folder belongs."""
+def output_owned(conn: Connection, output: str, tenant: str) -> Conflict:
+    """The refusal that names the job to which an output folder belongs, to its own tenant only."""
     owner = conn.execute(
-        select(tables.job.c.id, tables.job.c.state).where(
+        select(tables.job.c.id, tables.job.c.state, tables.job.c.tenant).where(
             tables.job.c.output_uri == output,
             among(tables.job.c.state, [JobState(state) for state in tables.OWNING_JOBS]),
             tables.job.c.superseded_at.is_(None),
@@ -92,6 +94,8 @@ def output_owned(conn: Connection, output: str) -> Conflict:
     ).one_or_none()
     if owner is None:
         return Conflict("OUTPUT_OWNED", f"{output} was just taken by another job", "try again")
+    if owner.tenant != tenant:
+        return Conflict("OUTPUT_OWNED", f"{output} belongs to another job", "choose another output")
     return Conflict(
         "OUTPUT_OWNED",
         f"{output} belongs to job {owner.id}, which is {owner.state}",
@@ -106,18 +110,14 @@ def _new_id(now: float | None) -> JobId:
 
 def _same_submission(conn: Connection, spec: JobSpec, tenant: str, key: str | None) -> JobId:
     if key is None:
-        raise output_owned(conn, spec.output)
+        raise output_owned(conn, spec.output, tenant)
     earlier = conn.execute(
         select(tables.job.c.id, tables.job.c.spec_hash).where(
             tables.job.c.tenant == tenant, tables.job.c.idempotency_key == key
         )
     ).one_or_none()
     if earlier is None:
-        raise output_owned(conn, spec.output)
+        raise output_owned(conn, spec.output, tenant)
     if earlier.spec_hash != spec.spec_hash():
-        raise Conflict(
-            "IDEMPOTENCY_KEY_REUSED",
-            f"the idempotency key {key!r} was used for another job, {earlier.id}",
-            "use a new key for a new request",
-        )
+        raise mismatch(key, earlier.id)
     return JobId(earlier.id)

@@ -20,9 +20,9 @@ from sqlalchemy import (
 )
 
 from millrace.db import tables
+from millrace.db.upsert import insert_into
 from millrace.lifecycle.guards import among
 from millrace.lifecycle.transitions import CHUNK_SETTLED
-from millrace.lifecycle.upsert import insert_into
 from millrace.types import ChunkKind, ChunkState, JobId
 
 SLOTS = 16

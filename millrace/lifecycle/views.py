@@ -41,6 +41,8 @@ class JobView:
     weight_total: int
     chunks_planned: int
     parent_id: JobId | None
+    model: str
+    """ENGINE:LOCATION, as people write it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,11 @@ def resolve(reference: str) -> ModelRef:
     )
 
 
+def path_of(location: str) -> str:
+    """The file or folder of a location, without the name inside it."""
+    return str(_split(location)[0])
+
+
 def _split(location: str) -> tuple[Path, str]:
     """The file and, after a last colon, the name inside it: ``predictor.py:Sentiment``."""
     path, colon, name = location.rpartition(":")

@@ -53,7 +53,7 @@ def test_the_same_key_is_the_same_job_and_never_another_one(millrace: Millrace) 
     first = submitted(millrace, "--idempotency-key", "nightly")
     assert submitted(millrace, "--idempotency-key", "nightly") == first
     other = millrace(*ASKED, "--output", "elsewhere", "--idempotency-key", "nightly")
-    assert (other.returncode, "IDEMPOTENCY_KEY_REUSED" in other.stderr) == (6, True)
+    assert (other.returncode, "IDEMPOTENCY_MISMATCH" in other.stderr) == (6, True)
     assert len(told(millrace, "jobs", "list")["data"]) == 1
 
 

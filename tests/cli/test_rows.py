@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from millrace.cli.rows import error_records
 from millrace.cli.state import opened
+from millrace.front.rows import error_records
+from millrace.lifecycle import queries
 from millrace.manifest import MANIFEST, Manifest
+from millrace.types import JobId
 from tests.commands import Millrace
 
 
@@ -17,7 +19,9 @@ def test_errors_are_read_piece_by_piece(millrace: Millrace, tmp_path: Path, stat
     manifest = Manifest.from_bytes((tmp_path / "out" / MANIFEST).read_bytes())
 
     with opened(state) as database:
-        pieces = list(error_records(database, manifest.job))
+        with database.read() as connection:
+            job = queries.known_job(connection, JobId(manifest.job))
+        pieces = list(error_records(database, job))
 
     assert max(map(len, pieces)) == 1 << 20
     kept = [(tmp_path / "out" / entry.path).read_bytes() for entry in manifest.errors]

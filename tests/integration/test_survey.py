@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from millrace.errors import InvalidInput
+from millrace.planning.plan import plan_of
+from millrace.planning.splitter import MAX_CHUNKS
+from millrace.planning.survey import THREADS, in_parallel
 from millrace.storage import uri
 from millrace.storage.base import StoredObject
 from millrace.storage.local import LocalStorage
-from scheduler.planner import plan_of
-from scheduler.splitter import MAX_CHUNKS
-from scheduler.survey import THREADS, in_parallel
 from tests import jobs as stage
 from tests.waiting import until
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from millrace.cli.summary import summary_of
 from millrace.db.session import Database
+from millrace.front.summary import summary_of
 from millrace.lifecycle import chunks, events, jobs
 from tests.lifecycle.stage import LATER, NOW, A, claimed, result, running
 

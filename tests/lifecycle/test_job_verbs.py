@@ -98,7 +98,7 @@ class TestSubmit:
             jobs.submit(conn, spec(), idempotency_key="k", now=NOW)
         with pytest.raises(Conflict) as refusal, database.write() as conn:
             jobs.submit(conn, spec("file:///other"), idempotency_key="k", now=NOW)
-        assert refusal.value.code == "IDEMPOTENCY_KEY_REUSED"
+        assert refusal.value.code == "IDEMPOTENCY_MISMATCH"
 
 
 class TestPlanning:

@@ -8,8 +8,8 @@ import pytest
 from millrace.datasets.base import Layout
 from millrace.datasets.schema import is_json, is_mixed, json_field, mixed_field
 from millrace.errors import InvalidInput
+from millrace.planning.columns import common_schema
 from millrace.types import Input
-from scheduler.columns import common_schema
 
 INT, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
 

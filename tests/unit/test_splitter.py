@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from millrace.datasets.base import UNKNOWN_EXTENT, Layout
 from millrace.errors import InvalidInput
+from millrace.planning import splitter
+from millrace.planning.splitter import cut
 from millrace.types import Input, PlannedChunk
-from scheduler import splitter
-from scheduler.splitter import cut
 
 Source = tuple[Input, Layout]
 EMPTY = pa.schema([])

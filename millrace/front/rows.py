@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import takewhile
 
 import pyarrow as pa
 
@@ -17,25 +16,24 @@ from millrace.lifecycle import queries
 from millrace.lifecycle.queries import JobView, SettledChunk
 from millrace.manifest import MANIFEST, Manifest
 from millrace.storage.base import InputStream, blocks
-from millrace.types import JobId, JobState
+from millrace.types import JobState
 
 _FAR = 1 << 62
+_PAGE = 1_000
 
 
-def result_lines(database: Database, job_id: str) -> Iterator[bytes]:
+def result_lines(database: Database, job: JobView) -> Iterator[bytes]:
     """Every result row that is committed so far, in input order."""
-    job = _job(database, job_id)
     for chunk in _settled(database, job):
         if chunk.part is not None:
             yield from _lines(job, chunk.part.path)
 
 
-def error_records(database: Database, job_id: str) -> Iterator[bytes]:
+def error_records(database: Database, job: JobView) -> Iterator[bytes]:
     """The error records, as far as row numbers are known: up to the first chunk still at work.
 
     As bytes to be written one behind the other; a piece may hold many records, or part of one.
     """
-    job = _job(database, job_id)
     store = storage.for_uri(job.spec.output)
     if job.state in (JobState.SUCCEEDED, JobState.PARTIAL):
         manifest = Manifest.from_bytes(store.read(f"{job.spec.output}/{MANIFEST}"))
@@ -49,21 +47,26 @@ def error_records(database: Database, job_id: str) -> Iterator[bytes]:
         yield json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
 
-def _job(database: Database, job_id: str) -> JobView:
-    with database.read() as connection:
-        return queries.known_job(connection, JobId(job_id))
+def _settled(database: Database, job: JobView) -> Iterator[SettledChunk]:
+    """Those of which the end is known, in input order; no transaction is open between two pages."""
+    after = -1
+    while True:
+        with database.read() as connection:
+            page = [*queries.settled_chunks(connection, job.id, after=after, limit=_PAGE)]
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = page[-1].span.start
 
 
-def _settled(database: Database, job: JobView) -> tuple[SettledChunk, ...]:
-    with database.read() as connection:
-        return tuple(queries.settled_chunks(connection, job.id))
-
-
-def _unbroken(settled: tuple[SettledChunk, ...]) -> tuple[SettledChunk, ...]:
+def _unbroken(settled: Iterator[SettledChunk]) -> Iterator[SettledChunk]:
     """The chunks from the first one up to the first gap."""
-    starts = [0, *(chunk.span.end for chunk in settled)]
-    pairs = zip(settled, starts, strict=False)
-    return tuple(chunk for chunk, start in takewhile(lambda p: p[0].span.start == p[1], pairs))
+    end = 0
+    for chunk in settled:
+        if chunk.span.start != end:
+            return
+        yield chunk
+        end = chunk.span.end
 
 
 def _lines(job: JobView, path: str) -> Iterator[bytes]:

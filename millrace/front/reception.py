@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from millrace import storage
+from millrace.access import audit
+from millrace.access.caller import Caller, operator
 from millrace.db.session import Database
 from millrace.errors import Conflict, InvalidInput, NotFound
-from millrace.lifecycle import jobs, queries
+from millrace.failpoints import failpoint
+from millrace.lifecycle import jobs, queries, requests
 from millrace.lifecycle.queries import JobView
 from millrace.manifest import MANIFEST, Manifest, ManifestErrors
 from millrace.spec import JobSpec
@@ -24,45 +29,85 @@ _GIVEN_UP = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
 class Sender:
     """Who hands a job in; the same key of the same tenant again is the same job."""
 
-    tenant: str = "default"
+    caller: Caller
     idempotency_key: str | None = None
+    request_sha256: str = ""
+    """What the key stands for."""
+
+    @property
+    def tenant(self) -> str:
+        return self.caller.tenant
+
+    def may_know(self, job: JobView) -> bool:
+        """Whether they may be told of this job; whoever has the database at hand may."""
+        return self.caller.key_id is None or job.tenant == self.tenant
 
 
-_NOBODY_ELSE = Sender()
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The job that answers a submission, and one line of news about it."""
+
+    job: JobView
+    news: str
+    is_new: bool = False
 
 
-def receive(
-    database: Database, spec: JobSpec, sender: Sender = _NOBODY_ELSE
-) -> tuple[JobView, str]:
-    """The job that answers `spec`, and one line of news about it.
+_NOBODY_ELSE = Sender(operator("default"))
+
+
+def answered(database: Database, sender: Sender) -> Received | None:
+    """What the same request was answered with before; `Conflict` where the key was for another."""
+    if sender.idempotency_key is None:
+        return None
+    with database.read() as connection:
+        job_id = requests.answered(
+            connection, sender.tenant, sender.idempotency_key, sender.request_sha256
+        )
+        if job_id is None:
+            return None
+        return Received(queries.known_job(connection, job_id), f"job {job_id} was asked for before")
+
+
+def receive(database: Database, spec: JobSpec, sender: Sender = _NOBODY_ELSE) -> Received:
+    """The job that answers `spec`.
 
     Raises `Conflict` where the output belongs to something else, `InvalidInput` where the input or
     output cannot be what it is.
     """
+    if earlier := answered(database, sender):
+        return earlier
     with database.read() as connection:
         known = queries.newest_for_output(connection, spec.output)
     if known is None:
         return _submit(database, spec, sender, empty=True)
+    if not sender.may_know(known) and known.state not in _GIVEN_UP:
+        raise _taken(spec, "another job")
     if known.state in _FINISHED and not _is_published(spec.output):
         with database.write() as connection:
             jobs.supersede(connection, known.id)
         return _submit(database, spec, sender, empty=True)
     is_same = (known.spec_hash, known.tenant) == (spec.spec_hash(), sender.tenant)
     if is_same and known.reason_code not in _INPUT_IS_ANOTHER:
-        return _go_on(database, known, spec)
+        return _go_on(database, known, spec, sender)
     if known.state in _GIVEN_UP and not _has_results(database, known):
         return _submit(database, spec, sender, empty=False)
-    raise Conflict(
+    raise _taken(spec, _owner(known) if sender.may_know(known) else "another job")
+
+
+def _owner(job: JobView) -> str:
+    why = "whose input was another" if job.reason_code in _INPUT_IS_ANOTHER else "another one"
+    return f"job {job.id} ({job.state}), {why}"
+
+
+def _taken(spec: JobSpec, owner: str) -> Conflict:
+    return Conflict(
         "OUTPUT_EXISTS",
-        f"{spec.output} belongs to job {known.id} ({known.state}), "
-        + ("whose input was another" if known.reason_code in _INPUT_IS_ANOTHER else "another one"),
+        f"{spec.output} belongs to {owner}",
         "choose another --output, or delete that folder",
     )
 
 
-def _submit(
-    database: Database, spec: JobSpec, sender: Sender, *, empty: bool
-) -> tuple[JobView, str]:
+def _submit(database: Database, spec: JobSpec, sender: Sender, *, empty: bool) -> Received:
     _check_places(spec)
     if empty:
         _check_empty(spec)
@@ -73,18 +118,36 @@ def _submit(
             tenant=sender.tenant,
             idempotency_key=sender.idempotency_key,
         )
-    return _view(database, job_id), f"job {job_id}: {spec.input} → {spec.output}"
+        audit.record(connection, sender.caller, "job.submit", f"job:{job_id}")
+        job_id = _remembered(connection, sender, job_id)
+    failpoint("api.after_commit")
+    return Received(
+        _view(database, job_id), f"job {job_id}: {spec.input} → {spec.output}", is_new=True
+    )
 
 
-def _go_on(database: Database, job: JobView, spec: JobSpec) -> tuple[JobView, str]:
+def _go_on(database: Database, job: JobView, spec: JobSpec, sender: Sender) -> Received:
     if job.state in _FINISHED:
         _check_standing(database, job)
-        return job, f"job {job.id} has finished already; nothing to do"
-    if job.state not in _GIVEN_UP:
-        return job, f"going on with job {job.id}{_kept(job.spec, spec)}"
+        news = f"job {job.id} has finished already; nothing to do"
+    elif job.state not in _GIVEN_UP:
+        news = f"going on with job {job.id}{_kept(job.spec, spec)}"
+    else:
+        news = f"job {job.id} had {job.state}; trying again what is left of it"
     with database.write() as connection:
-        jobs.retry(connection, job.id, spec)
-    return _view(database, job.id), f"job {job.id} had {job.state}; trying again what is left of it"
+        if job.state in _GIVEN_UP:
+            jobs.retry(connection, job.id, spec)
+            audit.record(connection, sender.caller, "job.retry", f"job:{job.id}")
+        _remembered(connection, sender, job.id)
+    return Received(_view(database, job.id), news)
+
+
+def _remembered(conn: Connection, sender: Sender, job_id: JobId) -> JobId:
+    if sender.idempotency_key is None:
+        return job_id
+    return requests.remember(
+        conn, sender.tenant, sender.idempotency_key, sender.request_sha256, job_id
+    )
 
 
 def _kept(own: JobSpec, asked: JobSpec) -> str:
