@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 import uvicorn
 
 from api.main import create_app
-from millrace.errors import Unavailable
+from millrace.access import keys
+from millrace.db.session import Database
+from millrace.errors import Conflict, Unavailable
 from millrace.settings import Settings
+from millrace.storage.allowance import root_uri
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Answer requests until SIGTERM or Ctrl-C; those that run come to their end first.
 
-    Raises `Unavailable` where the address cannot be listened to.
+    Raises `Unavailable` where the address cannot be listened to, `Conflict` where others could
+    reach it and there is no key, and `InvalidInput` for roots that cannot be.
     """
+    for root in (*settings.storage_roots, *settings.model_roots):
+        root_uri(root.replace("{tenant}", "tenant"))
+    app = create_app(settings)
+    if not is_loopback(host):
+        _require_key(app.state.database, host)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=int(settings.grace_seconds),
     )
+    server = uvicorn.Server(config)
+    app.state.is_stopping = lambda: server.should_exit
     with _listening(host, port) as listener:
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _require_key(database: Database, host: str) -> None:
+    with database.read() as connection:
+        if not keys.exist(connection):
+            raise Conflict(
+                "NO_KEYS",
+                f"others could reach {host}, and there is no key to let the right ones in",
+                "make one first: millrace keys create --name admin --scope admin",
+            )
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -64,8 +64,8 @@ class ModelRef(BaseModel):
 
     @property
     def reference(self) -> str:
-        """``ENGINE:LOCATION``, as people write it."""
-        return f"{self.engine}:{self.location}"
+        """``ENGINE:LOCATION`` or ``ENGINE``, as people write it."""
+        return f"{self.engine}:{self.location}" if self.location else self.engine
 
 
 class JobSpec(BaseModel):

@@ -12,12 +12,12 @@ depends_on = None
 
 FILL_IN_MODELS = {
     "sqlite": """
-UPDATE job SET model = coalesce(
-    json_extract(spec, '$.model.engine') || ':' || json_extract(spec, '$.model.location'), '')
+UPDATE job SET model = coalesce(rtrim(
+    json_extract(spec, '$.model.engine') || ':' || json_extract(spec, '$.model.location'), ':'), '')
 """,
     "postgresql": """
-UPDATE job SET model = coalesce(
-    (spec::json #>> '{model,engine}') || ':' || (spec::json #>> '{model,location}'), '')
+UPDATE job SET model = coalesce(rtrim(
+    (spec::json #>> '{model,engine}') || ':' || (spec::json #>> '{model,location}'), ':'), '')
 """,
 }
 

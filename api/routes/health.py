@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response, status
+from typing import Literal
 
+from fastapi import Response, status
+from pydantic import BaseModel
+
+from api.deps import DatabaseOf
+from api.problems import RETRY_SECONDS
+from api.routing import router as new_router
 from millrace.db import migrations
-from millrace.db.session import Database
 from millrace.errors import MillraceError
 
-router = APIRouter(tags=["health"])
-
-_RETRY_SECONDS = "5"
+router = new_router("", "operation")
 
 
-@router.get("/healthz")
-async def healthz() -> dict[str, str]:
+class Health(BaseModel):
+    """How the process is; the reason is in its log."""
+
+    status: Literal["ok", "unavailable"]
+    code: str | None = None
+
+
+@router.get("/healthz", response_model_exclude_none=True)
+async def healthz() -> Health:
     """200 as long as the process answers at all."""
-    return {"status": "ok"}
+    return Health(status="ok")
 
 
-@router.get("/readyz")
-def readyz(request: Request, response: Response) -> dict[str, str]:
-    """200 where the database answers and has our tables, else 503 with the reason."""
-    database: Database = request.app.state.database
+@router.get("/readyz", response_model_exclude_none=True, responses={503: {"model": Health}})
+def readyz(database: DatabaseOf, response: Response) -> Health:
+    """200 where the database answers and has our tables, else 503."""
     try:
         migrations.require_current(database)
     except MillraceError as error:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-        response.headers["Retry-After"] = _RETRY_SECONDS
-        return {"status": "unavailable", "code": error.code, "reason": error.message}
-    return {"status": "ok"}
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+        return Health(status="unavailable", code=error.code)
+    return Health(status="ok")

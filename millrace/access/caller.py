@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from millrace.access.scopes import Scope, grants
 from millrace.errors import AccessDenied
@@ -15,6 +15,8 @@ class Caller:
     tenant: str
     scopes: frozenset[Scope]
     key_id: str | None = None
+    seal: bytes = field(default=b"", repr=False, compare=False)
+    """Only this key's, the same in every process: what it was handed out can be known again."""
 
     @property
     def sees_all(self) -> bool:

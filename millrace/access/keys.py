@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -114,7 +115,8 @@ def identify(conn: Connection, text: str, *, now: float | None = None) -> Identi
     is_right = hmac.compare_digest(kept, asked.secret_sha256())
     if row is None or not is_right or not row.valid:
         return None
-    caller = Caller(row.tenant, frozenset(map(Scope, row.scopes)), row.id)
+    seal = hashlib.sha256(f"seal:{kept}".encode()).digest()
+    caller = Caller(row.tenant, frozenset(map(Scope, row.scopes)), row.id, seal)
     return Identity(caller, bool(row.stale))
 
 

@@ -11,7 +11,7 @@ def api(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8080,
 ) -> int:
-    """Serve the HTTP API: so far, whether it is alive and ready."""
+    """Serve the HTTP API; beyond this machine only once there is a key."""
     from millrace.cli.equipment import equipped
     from millrace.cli.interruption import interruptible
     from millrace.cli.service import announced

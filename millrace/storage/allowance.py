@@ -83,7 +83,9 @@ def root_uri(typed: str) -> str:
     uri = normalise(typed)
     if _PATTERN_SIGNS & set(typed):
         raise InvalidInput(
-            "ROOT_INVALID", f"a root is no pattern: {typed[:200]}", "name a folder, or a prefix of keys"
+            "ROOT_INVALID",
+            f"a root is no pattern: {typed[:200]}",
+            "name a folder or prefix",
         )
     return uri
 

@@ -18,10 +18,12 @@ from tests.waiting import until
 
 
 @contextmanager
-def served(environment: dict[str, str], url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(
+    environment: dict[str, str], url: str, *options: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     port = free_port()
     with subprocess.Popen(
-        command("api", "--port", str(port)),
+        command("api", "--port", str(port), *options),
         env={**environment, "MILLRACE_DATABASE_URL": url},
         stderr=subprocess.PIPE,
         text=True,

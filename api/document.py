@@ -1,0 +1,55 @@
+"""The OpenAPI document, with every refusal that an operation may answer with.
+
+Which those are follows from what the operation takes, so no route has to list them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from api.problems import MEDIA_TYPE, Problem
+
+_REFERENCE = {"$ref": "#/components/schemas/Problem"}
+_OURS_INSTEAD = ("HTTPValidationError", "ValidationError")
+_LIVENESS = ("/healthz",)
+
+
+def complete(document: dict[str, Any]) -> None:
+    """Add the refusals to an OpenAPI document in place."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= shape.pop("$defs", {})
+    schemas["Problem"] = shape
+    for name in _OURS_INSTEAD:
+        schemas.pop(name, None)
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            responses = operation["responses"]
+            for status in sorted(_refusals(path, method, operation)):
+                if status == 422 or str(status) not in responses:
+                    responses[str(status)] = _refusal(status)
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    return {
+        "description": HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": _REFERENCE}},
+    }
+
+
+def _refusals(path: str, method: str, operation: dict[str, Any]) -> Iterator[int]:
+    if path in _LIVENESS:
+        return
+    yield from (500, 503)
+    if operation.get("security"):
+        yield from (401, 403)
+    if operation.get("parameters"):
+        yield from (400, 422)
+    if "{" in path:
+        yield from (404, 409)
+    if method == "post":
+        yield from (400, 409)
+    if "requestBody" in operation:
+        yield from (400, 404, 408, 413, 415, 422)

@@ -1,0 +1,143 @@
+"""How a refusal looks (RFC 9457), and the one table from our errors to statuses."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from millrace.errors import (
+    AccessDenied,
+    Conflict,
+    FieldInvalid,
+    InvalidInput,
+    MillraceError,
+    NotFound,
+    Unavailable,
+    UsageError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+
+STATUS_OF_CLASS: dict[type[MillraceError], HTTPStatus] = {
+    UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFound: HTTPStatus.NOT_FOUND,
+    AccessDenied: HTTPStatus.FORBIDDEN,
+    Conflict: HTTPStatus.CONFLICT,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    MillraceError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""The first class that an error is an instance of decides."""
+
+STATUS_OF_CODE: dict[str, HTTPStatus] = {
+    "AUTH_MISSING": HTTPStatus.UNAUTHORIZED,
+    "AUTH_INVALID": HTTPStatus.UNAUTHORIZED,
+    "IDEMPOTENCY_MISMATCH": HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+"""Codes that go before their class."""
+
+CODE_OF_STATUS: dict[int, str] = {
+    400: "MALFORMED",
+    404: "ROUTE_NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    408: "BODY_TOO_SLOW",
+    413: "BODY_TOO_LARGE",
+    415: "MEDIA_TYPE",
+    500: "INTERNAL",
+}
+"""For refusals that come from the framework and know nothing but their status."""
+
+_OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
+
+
+class FieldProblem(BaseModel):
+    """One of several things that are wrong."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457): what was refused, why, and what to do."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = Field(description="A name for the kind of problem.")
+    title: str
+    status: int
+    code: str = Field(description="Stable; the texts may change.")
+    detail: str
+    hint: str = Field(default="", description="What to do next.")
+    field: str | None = Field(default=None, description="Where, if it is one field.")
+    errors: list[FieldProblem] | None = Field(default=None, description="All, if several.")
+    request_id: str = Field(description="Name it when you ask somebody for help.")
+
+
+class Refusal(HTTPException):
+    """A refusal of the request itself, before anything of Millrace was asked."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, hint: str = "", field: str | None = None
+    ) -> None:
+        super().__init__(status, detail)
+        self.code = code
+        self.hint = hint
+        self.field = field
+
+
+def status_of(error: MillraceError) -> HTTPStatus:
+    """The HTTP status that stands for an error of ours."""
+    if error.code in STATUS_OF_CODE:
+        return STATUS_OF_CODE[error.code]
+    return next(status for kind, status in STATUS_OF_CLASS.items() if isinstance(error, kind))
+
+
+def of_error(error: MillraceError, request_id: str) -> JSONResponse:
+    """The answer for an error of ours, in the words of HTTP instead of the command line."""
+    status = status_of(error)
+    headers: dict[str, str] = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    detail, hint = _spelled(error.message), _spelled(error.hint)
+    if error.code.startswith("DATABASE_"):
+        # the message names hosts, paths and versions, which are the operator's alone
+        detail, hint = "the database does not do its work at the moment", "try again in a while"
+    field = error.field or None if isinstance(error, FieldInvalid) else None
+    return problem(status, error.code, detail, request_id, hint=hint, field=field, headers=headers)
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    request_id: str,
+    *,
+    headers: dict[str, str] | None = None,
+    **more: Any,
+) -> JSONResponse:
+    """An answer that refuses."""
+    found = Problem(
+        type=f"urn:millrace:problem:{code.lower().replace('_', '-')}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        request_id=request_id,
+        **more,
+    )
+    content = found.model_dump(exclude_none=True)
+    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+
+
+def _spelled(text: str) -> str:
+    """Options of the command line as the fields of a request that they stand for."""
+    return _OPTION.sub(lambda option: option[1].replace("-", "_"), text)

@@ -1,0 +1,108 @@
+"""Results and errors while a job runs and afterwards, through a real compute process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from millrace.lifecycle import jobs
+from millrace.types import JobId, JobState
+from scheduler.planner import Planner
+from tests import jobs as stage
+from tests.api.refusals import refused
+from tests.api.site import Site
+from tests.running import carry_out, runner_of
+from workers.child import ComputeChild
+from workers.spawn import ComputeSettings
+
+ROWS = 30
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[ComputeChild]:
+    """One for all tests: it takes seconds to start."""
+    child = ComputeChild(ComputeSettings(device="cpu"))
+    yield child
+    child.kill()
+
+
+@pytest.fixture
+def half_way(site: Site, client: httpx.Client, child: ComputeChild, tmp_path: Path) -> JobId:
+    """A job of three chunks of which the first is done; one row of it is bad."""
+    order = site.order(rows=ROWS, chunk_rows=10, options={"scripted": True}, join="key", key="id")
+    stage.written(site.home("acme"), stage.texts(ROWS, _3="::raise"))
+    job_id = JobId(client.post("/v1/jobs", json=order).json()["id"])
+    Planner(site.database, slots=1, interval=1.0).tick(0.0)
+    with site.database.write() as connection:
+        assert jobs.start(connection, job_id)
+    assert runner_of(site.database, child, tmp_path, max_batch=1).run_due(job_id)
+    return job_id
+
+
+def lines(answer: httpx.Response) -> list[dict[str, object]]:
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_what_is_done_can_be_read_at_any_time(
+    site: Site, client: httpx.Client, child: ComputeChild, tmp_path: Path, half_way: JobId
+) -> None:
+    path = f"/v1/jobs/{half_way}"
+    answer = client.get(f"{path}/results")
+    assert answer.headers["X-Incomplete"] == "true"
+    first = lines(answer)
+    assert 0 < len(first) < ROWS - 1
+    errors = client.get(f"{path}/errors")
+    assert (errors.headers["X-Incomplete"], [each["row"] for each in lines(errors)]) == (
+        "true",
+        [3],
+    )
+    assert client.get(path).json()["rows"] == len(first) + 1
+
+    carry_out(site.database, runner_of(site.database, child, tmp_path), half_way)
+    assert client.get(path).json()["state"] == "partial"
+    answer = client.get(f"{path}/results")
+    assert answer.headers["X-Incomplete"] == "false"
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    whole = lines(answer)
+    assert [each["id"] for each in whole] == [n for n in range(ROWS) if n != 3]
+    assert whole[: len(first)] == first
+    assert [each["row"] for each in lines(client.get(f"{path}/errors"))] == [3]
+
+    manifest = client.get(f"{path}/manifest")
+    assert manifest.content == (site.home("acme") / "out" / "_MANIFEST.json").read_bytes()
+    dry = client.post("/v1/jobs?dry_run=true", json=site.order(output=f"{site.home('acme')}/new"))
+    assert dry.json()["from_jobs"] == 1
+    assert dry.json()["seconds_about"] > 0
+
+
+def test_a_manifest_that_is_not_ours_any_more(
+    site: Site, client: httpx.Client, child: ComputeChild, tmp_path: Path, half_way: JobId
+) -> None:
+    carry_out(site.database, runner_of(site.database, child, tmp_path), half_way)
+    assert stage.seen(site.database, half_way).state is JobState.PARTIAL
+    (site.home("acme") / "out" / "_MANIFEST.json").write_text("{}")
+    refused(client.get(f"/v1/jobs/{half_way}/manifest"), 409, "OUTPUT_DAMAGED")
+
+
+def test_a_part_that_is_gone_is_told(site: Site, client: httpx.Client, half_way: JobId) -> None:
+    for part in (site.home("acme") / "out" / "parts").iterdir():
+        part.unlink()
+    answer = client.get(f"/v1/jobs/{half_way}/results")
+    assert answer.status_code in (404, 409, 422), answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_nothing_is_done_yet(site: Site, client: httpx.Client) -> None:
+    job = client.post("/v1/jobs", json=site.order()).json()["id"]
+    for kind in ("results", "errors"):
+        answer = client.get(f"/v1/jobs/{job}/{kind}")
+        assert (answer.status_code, answer.text, answer.headers["X-Incomplete"]) == (
+            200,
+            "",
+            "true",
+        )
