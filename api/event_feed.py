@@ -5,7 +5,6 @@ from __future__ import annotations
 from millrace.front.tenant_view import TenantView
 from millrace.lifecycle.events import Event
 from millrace.lifecycle.transitions import JOB_TERMINAL
-from millrace.types import JobState
 
 _PAGE = 1_000
 _SETTLED_SECONDS = 10.0
@@ -38,6 +37,11 @@ class EventFeed:
         self.is_over = self._job_id is not None and any(map(_ends, new))
         return new
 
+    @property
+    def remembered(self) -> int:
+        """How many events are still kept in mind."""
+        return len(self._told)
+
     def _settle(self) -> None:
         """Forget what no transaction can come before any more."""
         newest = max(self._told.values(), default=0.0)
@@ -50,4 +54,4 @@ class EventFeed:
 
 
 def _ends(event: Event) -> bool:
-    return event.idx is None and event.to_state in set(map(str, JOB_TERMINAL & set(JobState)))
+    return event.idx is None and event.to_state in JOB_TERMINAL

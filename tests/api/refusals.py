@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-_INNER_LIFE = re.compile(r"Traceback|sqlalchemy|psycopg|sqlite3|site-packages|\.py\b")
+_INNER_LIFE = re.compile(r"Traceback|sqlalchemy|psycopg|sqlite3|site-packages|File \"")
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tests.api.site import Realm, Site, serving
 from tests.api.test_health import served
 from tests.commands import command
 from tests.servers.ports import free_port
+from tests.waiting import until
 
 
 def test_a_database_that_is_away_is_a_503(tmp_path: Path) -> None:
@@ -48,7 +49,12 @@ def test_what_nobody_foresaw_is_logged_and_not_told(
     site.app.add_api_route("/explode", explode)
     told = refused(site.anybody().get("/explode"), 500, "INTERNAL")
     assert "s3cret" not in str(told)
-    (logged,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+    def errors() -> list[logging.LogRecord]:
+        return [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+    until(errors, "it is logged")
+    (logged,) = errors()
     assert told["request_id"] in logged.getMessage()
     assert logged.exc_info is not None
 
