@@ -36,6 +36,8 @@ def _of_ours(request: Request, error: Exception) -> JSONResponse:
 def _of_framework(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _methods(request) or headers.get("Allow", "")
     request_id = request_id_of(request.scope)
     if isinstance(error, Refusal):
         return problems.problem(
@@ -50,6 +52,13 @@ def _of_framework(request: Request, error: Exception) -> JSONResponse:
     code = problems.CODE_OF_STATUS.get(error.status_code, "REFUSED")
     detail, hint = _explained(request, error, headers)
     return problems.problem(error.status_code, code, detail, request_id, hint=hint, headers=headers)
+
+
+def _methods(request: Request) -> str:
+    """What this path takes; the framework only knows it of the first route that has the path."""
+    path = getattr(request.scope.get("route"), "path", "")
+    taken = request.app.openapi()["paths"].get(path, {})
+    return ", ".join(sorted(method.upper() for method in taken))
 
 
 def _explained(request: Request, error: HTTPException, headers: dict[str, str]) -> tuple[str, str]:
