@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from api import problems
 from api.envelope import request_id_of
+from api.parameters import query_fields
 from api.problems import FieldProblem, Refusal
 from millrace.errors import MillraceError
 from millrace.settings_sources import suggestion
@@ -129,10 +130,7 @@ def _known(request: Request, place: str) -> list[str]:
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return []
-    fields = [route.body_field] if place == "body" else route.dependant.query_params
-    known: list[str] = []
-    for each in fields:
-        shape = None if each is None else each.field_info.annotation
-        names = getattr(shape, "model_fields", None)
-        known += list(names) if names is not None else [] if each is None else [each.name]
-    return known
+    if place == "query":
+        return list(query_fields(route.dependant))
+    shape = None if route.body_field is None else route.body_field.field_info.annotation
+    return list(getattr(shape, "model_fields", ()))

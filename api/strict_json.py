@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.routing import APIRoute
 
+from api.parameters import query_fields, refuse_twins
 from api.problems import Refusal
 
 MAX_DEPTH = 32
@@ -38,8 +39,10 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Any:
         answer = super().get_route_handler()
         takes_json = self.body_field is not None
+        parameters = query_fields(self.dependant)
 
         async def strictly(request: Request) -> Any:
+            refuse_twins(request, parameters)
             if takes_json and _has_body(request):
                 _require_json(request)
             return await answer(StrictRequest(request.scope, request.receive))

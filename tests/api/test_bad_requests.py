@@ -144,7 +144,8 @@ QUERIES = [
     ("sort=name", "UNKNOWN_FIELD", "sort"),
     ("stat=running", "UNKNOWN_FIELD", "did you mean state?"),
     ("state=flying", "FIELD_INVALID", "'running'"),
-    ("limit=5&limit=6&order=up", "UNKNOWN_FIELD", "order"),
+    ("limit=5&limit=6", "PARAMETER_TWICE", "limit"),
+    ("model=a&model=b", "PARAMETER_TWICE", "2 times"),
 ]
 
 

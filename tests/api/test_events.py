@@ -89,6 +89,7 @@ def test_who_comes_back_goes_on_where_he_was(site: Site, client: httpx.Client) -
         ("after=-1", "FIELD_INVALID"),
         ("after=x", "FIELD_INVALID"),
         ("jobs=1", "UNKNOWN_FIELD"),
+        ("job=a&job=b", "PARAMETER_TWICE"),
         (f"after={1 << 63}", "FIELD_INVALID"),
     ],
 )

@@ -6,11 +6,17 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from millrace.access import tenants
+from millrace.access.caller import Caller, operator
 from millrace.access.scopes import Scope
+from millrace.db import tables
 from millrace.db.session import Database
 from millrace.db.tables import METADATA
+from millrace.front.tenant_view import TenantView
+from millrace.types import JobState
+from tests.api.jobs import in_state
 from tests.api.refusals import refused
 from tests.api.site import EVERYTHING, Site
 
@@ -70,11 +76,7 @@ def test_the_job_of_another_is_not_found_and_not_touched(
 def test_the_output_of_another_does_not_say_whose_it_is(site: Site, secret: str) -> None:
     shared = {"input": f"{site.home('acme')}/in", "output": f"{site.home('acme')}/out"}
     order = site.order("acme") | shared
-    site.home("acme")
     with site.database.write() as connection:
-        from millrace.access import tenants
-        from millrace.access.caller import operator
-
         tenants.allow(connection, operator("zeta"), "zeta", [f"file://{site.folder}/acme"])
     stranger = site.client("zeta")
     before = everything(site.database)
@@ -85,10 +87,21 @@ def test_the_output_of_another_does_not_say_whose_it_is(site: Site, secret: str)
     assert everything(site.database) == before
 
 
-def test_events_of_another_are_not_told(site: Site, secret: str) -> None:
-    from millrace.access.caller import Caller
-    from millrace.front.tenant_view import TenantView
+def test_results_that_were_deleted_free_their_place_for_their_own_tenant_only(site: Site) -> None:
+    done = in_state(site, JobState.SUCCEEDED)
+    asked, shared = site.order("acme"), site.home("acme")
+    own_place = update(tables.job).where(tables.job.c.id == done)
+    with site.database.write() as connection:
+        connection.execute(own_place.values(output_uri=f"file://{shared}/out"))
+        tenants.allow(connection, operator("zeta"), "zeta", [f"file://{shared}"])
+    stranger = site.client("zeta")
+    before = everything(site.database)
+    refused(stranger.post("/v1/jobs", json=asked), 409, "OUTPUT_EXISTS")
+    assert everything(site.database) == before
+    assert site.client("acme").post("/v1/jobs", json=asked).status_code == 201
 
+
+def test_events_of_another_are_not_told(site: Site, secret: str) -> None:
     def told(*scopes: Scope, tenant: str) -> list[str]:
         caller = Caller(tenant, frozenset(scopes), "k")
         view = TenantView(site.database, site.app.state.settings, caller)

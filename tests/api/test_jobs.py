@@ -6,25 +6,14 @@ import threading
 
 import httpx
 import pytest
-from sqlalchemy import update
 
 from millrace.access import audit
-from millrace.db import tables
-from millrace.types import JobId, JobState
+from millrace.types import JobState
+from tests.api.jobs import in_state
 from tests.api.refusals import refused
 from tests.api.site import Site
-from tests.lifecycle import stage
 
 AGAIN = {"Idempotency-Key": "monday"}
-
-
-def in_state(site: Site, state: JobState, tenant: str = "acme") -> JobId:
-    """A job of a tenant's in this state, of rows in the database only."""
-    with site.database.write() as connection:
-        job_id = stage.in_state(connection, state)
-        owned = update(tables.job).where(tables.job.c.id == job_id)
-        connection.execute(owned.values(tenant=tenant))
-    return job_id
 
 
 def test_a_job_is_taken_in(site: Site, client: httpx.Client) -> None:
