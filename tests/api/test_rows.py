@@ -8,7 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.pool import QueuePool
 
+from millrace.access.caller import Caller
+from millrace.access.scopes import Scope
+from millrace.front.tenant_view import TenantView
 from millrace.lifecycle import jobs
 from millrace.types import JobId, JobState
 from scheduler.planner import Planner
@@ -95,6 +99,17 @@ def test_a_part_that_is_gone_is_told(site: Site, client: httpx.Client, half_way:
     answer = client.get(f"/v1/jobs/{half_way}/results")
     assert answer.status_code in (404, 409, 422), answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_slow_reader_keeps_no_transaction_open(site: Site, half_way: JobId) -> None:
+    caller = Caller("acme", frozenset({Scope.JOBS_READ}), "k")
+    view = TenantView(site.database, site.app.state.settings, caller)
+    pool = site.database._engine.pool
+    assert isinstance(pool, QueuePool)
+    for read in (view.results, view.errors):
+        _, rows = read(half_way)
+        assert next(rows)
+        assert pool.checkedout() == 0
 
 
 def test_nothing_is_done_yet(site: Site, client: httpx.Client) -> None:
