@@ -22,6 +22,8 @@ from workers.child import ComputeChild
 from workers.drain import Drain
 from workers.finalise import publish
 from workers.heartbeat import Heartbeat
+from workers.order import WorkOrder
+from workers.order_desk import write_orders
 from workers.pace import Pace
 from workers.recovery import Recovery
 
@@ -147,10 +149,14 @@ class ChunkRunner:
                 if leases[0].kind is ChunkKind.FINALIZE:
                     publish(self._bench.database, leases[0])
                 else:
-                    Batch(self._bench, beat, leases).carry_out()
+                    Batch(self._bench, beat, leases, self._orders(leases)).carry_out()
             except Exception as error:
                 self._excuse(leases, error)
         self._beat = None
+
+    def _orders(self, leases: Sequence[Lease]) -> list[WorkOrder]:
+        with self._bench.database.read() as connection:
+            return write_orders(connection, leases)
 
     def _excuse(self, leases: Sequence[Lease], error: Exception) -> None:
         """What the batch itself had no answer to."""

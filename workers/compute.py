@@ -83,7 +83,8 @@ def _carry_out(
 ) -> Finished | Stopped:
     try:
         engine, loaded = engines.get(order.spec)
-        _send(connection, Progress(rows=0))
+        if engines.is_new:
+            _send(connection, Progress(rows=0))
         report = partial(_send, connection)
         return run_order(order, engine, loaded, report, types)
     except device.DeviceLost as error:

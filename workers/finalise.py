@@ -157,6 +157,7 @@ def _write_errors(
             )
         name = f"errors-{digest.hexdigest()[:16]}.jsonl"
         store.put(spooled, f"{folder}/{name}", digest.hexdigest())
+        store.settle([f"{folder}/{name}"])
     return (
         ManifestErrors(path=f"errors/{name}", rows=rows, bytes=size, sha256=digest.hexdigest()),
     )

@@ -57,7 +57,7 @@ class WorkOrder(_Message):
 class Progress(_Message):
     """Rows done so far, and the positions of the rows now in flight.
 
-    The first one says that the model is loaded: a crash before it is no row's fault.
+    The first one after a load says that the model is there: a crash before it is no row's fault.
     """
 
     type: Literal["progress"] = "progress"
@@ -66,7 +66,7 @@ class Progress(_Message):
 
 
 class Finished(_Message):
-    """The parts are durable under their final names; the worker may commit."""
+    """The parts are stored under their final names; the worker may settle and commit them."""
 
     type: Literal["finished"] = "finished"
     token: str

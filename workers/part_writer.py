@@ -66,7 +66,9 @@ class PartWriter:
             self.rows_err += len(errors)
 
     def publish(self) -> tuple[Part | None, Part | None]:
-        """Make what was written durable; the part of results and that of errors, where any."""
+        """Store what was written under its final names: the part of results and that of errors,
+        where any. Whoever commits them settles them first.
+        """
         part = errors = None
         if self._rows is not None:
             self._rows.close()

@@ -1,4 +1,4 @@
-"""One order, from input bytes to durable parts.
+"""One order, from input bytes to stored parts.
 
 read → window → prepare → run → restore order → join → write
 └──── threads ahead ───┘  main  └── a thread behind ───────┘
@@ -40,7 +40,7 @@ _DEPTH = 2
 def run_order(
     order: WorkOrder, engine: Engine, loaded: Loaded, report: Report, types: PinnedTypes
 ) -> Finished:
-    """Compute the chunk and make its parts durable; `types` are those of earlier parts.
+    """Compute the chunk and store its parts; `types` are those of earlier parts.
 
     Raises `InvalidInput` for what no attempt can mend, `ModelError` for the engine's fault,
     `Unavailable` or `OSError` for the surroundings'.

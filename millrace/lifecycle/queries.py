@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, true
+from sqlalchemy import Connection, Row, Select, exists, func, select, true
 
 from millrace.db import tables
+from millrace.db.now import db_now
 from millrace.lifecycle import tally
 from millrace.lifecycle.demand import backlog, due, next_rung, pools
-from millrace.lifecycle.guards import among, has_open_chunk, no_such_job
+from millrace.lifecycle.guards import among, has_open_chunk, has_pending_chunk, no_such_job
 from millrace.lifecycle.roster import workers
 from millrace.lifecycle.standstill import waiting
 from millrace.lifecycle.stragglers import leases, pace
@@ -33,6 +34,7 @@ __all__ = [
     "Progress",
     "SettledChunk",
     "WorkerView",
+    "are_closing",
     "backlog",
     "due",
     "inputs",
@@ -178,6 +180,20 @@ def ready_to_freeze(conn: Connection) -> list[JobId]:
         among(tables.job.c.state, [JobState.RUNNING]), tables.job.c.plan_complete, ~has_open_chunk()
     )
     return [JobId(each) for each in conn.execute(_by_urgency(found)).scalars()]
+
+
+def are_closing(conn: Connection, within: float, *, now: float | None = None) -> bool:
+    """Whether some running job waits only for chunks that were begun within so many seconds."""
+    chunk = tables.chunk.c
+    young = exists().where(
+        chunk.job_id == tables.job.c.id,
+        among(chunk.state, [ChunkState.LEASED]),
+        chunk.leased_at > db_now(now) - within,
+    )
+    found = select(tables.job.c.id).where(
+        among(tables.job.c.state, [JobState.RUNNING]), young, ~has_pending_chunk()
+    )
+    return conn.scalar(found.limit(1)) is not None
 
 
 def _by_urgency(found: Select[Any]) -> Select[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from millrace.db.session import Database
+from millrace.failpoints import arm
 from millrace.lifecycle import chunks, events, jobs, queries
 from millrace.types import ChunkState, JobId, JobState, Lease, Span
 from tests import jobs as stage
@@ -159,10 +160,10 @@ def test_a_pause_lets_the_running_chunk_end_and_no_other_begin(
     database: Database, compute: StartChild, tmp_path: Path
 ) -> None:
     stage.written(tmp_path, stage.texts(12))
-    slow = {"scripted": True, "delay": 0.3}
+    slow = {"scripted": True, "delay": 0.6}
     job_id = stage.started(database, tmp_path, chunk_rows=1, options=slow)
     runner = runner_of(database, compute(), tmp_path, batch_seconds=30.0)
-    practised(runner, job_id, each=0.3)
+    practised(runner, job_id, each=0.6)
     with running(lambda: runner.run_due(job_id)):
         until(lambda: committed(database, job_id), "the first is committed")
         with database.write() as connection:
@@ -194,7 +195,7 @@ def test_a_drain_ends_what_runs_and_releases_the_rest(
 ) -> None:
     """F15"""
     stage.written(tmp_path, stage.texts(12))
-    slow = {"scripted": True, "delay": 0.3}
+    slow = {"scripted": True, "delay": 0.6}
     job_id = stage.started(database, tmp_path, chunk_rows=1, options=slow)
     runner = runner_of(database, compute(), tmp_path, batch_seconds=30.0)
     practised(runner, job_id, each=0.01)
@@ -224,6 +225,25 @@ def test_a_full_disk_sends_this_machine_to_rest(
     assert not sick.run_due(job_id)
     healthy = runner_of(database, compute(), tmp_path)
     carry_out(database, healthy, job_id)
+    assert stage.seen(database, job_id).state is JobState.SUCCEEDED
+
+
+def test_a_disk_that_is_full_at_last_sends_this_machine_to_rest_too(
+    database: Database, compute: StartChild, tmp_path: Path
+) -> None:
+    """F56: a disk may take bytes and say only when they are settled that there is no room."""
+    stage.written(tmp_path, stage.texts(6))
+    job_id = stage.started(database, tmp_path, chunk_rows=1)
+    sick = practised(runner_of(database, compute(), tmp_path), job_id)
+    arm("s.before_settle=enospc")
+    try:
+        assert sick.run_due(job_id)
+    finally:
+        arm("")
+    assert committed(database, job_id) == 0
+    assert sick.idle_by_choice
+    assert not stage.progress(database, job_id).chunks[ChunkState.LEASED]
+    carry_out(database, runner_of(database, compute(), tmp_path), job_id)
     assert stage.seen(database, job_id).state is JobState.SUCCEEDED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from millrace.clock import Clock
 from millrace.datasets import encode_schema
 from millrace.db.session import Database
+from millrace.errors import Unavailable
 from millrace.lifecycle import chunks, jobs
-from millrace.types import Lease, Part
+from millrace.types import ChunkResult, Lease, Part
 from tests.clocks import FakeClock
 from tests.faults import FaultyDatabase, Switch
 from tests.lifecycle.stage import (
@@ -27,7 +29,7 @@ from tests.lifecycle.stage import (
 )
 from workers.acceptance import AnswerRejected, accepted
 from workers.drain import Drain
-from workers.harvest import Harvest
+from workers.harvest import Harvest, Settle
 from workers.heartbeat import Heartbeat
 from workers.order import Finished, WorkOrder
 
@@ -77,10 +79,14 @@ def switched(database: Database, switch: Switch) -> Database:
 
 
 def harvest_of(
-    line: Database, leases: list[Lease], clock: Clock, drain: Drain | None = None
+    line: Database,
+    leases: list[Lease],
+    clock: Clock,
+    drain: Drain | None = None,
+    settle: Settle = lambda results: None,
 ) -> Harvest:
     beat = Heartbeat(line, leases, 60.0, 10.0, clock)
-    return Harvest(line, beat, drain or Drain(clock), clock)
+    return Harvest(line, beat, drain or Drain(clock), clock, settle)
 
 
 def commit(line: Database, lease: Lease, clock: Clock) -> None:
@@ -213,6 +219,41 @@ def test_a_drain_does_not_wait_for_a_database_beyond_its_grace(
 
     assert 29.0 <= clock.now() - began <= 31.0
     assert chunk_row(database, lease.job_id).state == "leased"
+
+
+def test_parts_are_settled_once_before_their_commit(
+    database: Database, lease: Lease, clock: FakeClock
+) -> None:
+    """F57, F32: whether the commit arrived is asked again, the disk is not."""
+    states: list[str] = []
+
+    def settle(results: Sequence[ChunkResult]) -> None:
+        states.extend(chunk_row(database, lease.job_id).state for _ in results)
+
+    line = switched(database, Switch(after=frozenset({1})))
+    harvest = harvest_of(line, [lease], clock, settle=settle)
+    harvest.add(lease, accepted(order_of(lease), answer_to(lease)))
+    harvest.bring_in_all()
+    assert states == ["leased"]
+    assert commits(database, lease) == 1
+
+
+def test_parts_that_cannot_be_settled_are_given_up(
+    database: Database, lease: Lease, clock: FakeClock
+) -> None:
+    """Asked again, the disk could say yes without having them."""
+    full = Unavailable("STORAGE_FULL", "no room")
+
+    def settle(results: Sequence[ChunkResult]) -> None:
+        raise full
+
+    harvest = harvest_of(database, [lease], clock, settle=settle)
+    harvest.add(lease, accepted(order_of(lease), answer_to(lease)))
+    harvest.bring_in_all()
+    assert harvest.fault is full
+    row = chunk_row(database, lease.job_id)
+    assert (row.state, row.infra_count, row.crash_count) == ("pending", 1, 0)
+    assert commits(database, lease) == 0
 
 
 def _part(path: str, rows: int = 9) -> Part:
