@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from millrace.db import tables
 from millrace.errors import Conflict
+from millrace.lifecycle.bulk import insert_rows
 from millrace.lifecycle.guards import forbidden, lock_job, move_job
 from millrace.lifecycle.transitions import JobVerb
 from millrace.types import ChunkKind, ChunkState, Input, JobId, JobState, PlannedChunk
@@ -60,19 +61,17 @@ def add_chunks(conn: Connection, job_id: JobId, chunks: Iterable[PlannedChunk]) 
     first = next_idx(conn, job_id)
     rows: Iterator[dict[str, Any]] = (
         {
-            "job_id": job_id,
             "idx": idx,
-            "kind": ChunkKind.INFER,
-            "state": ChunkState.PENDING,
             "start_pos": each.span.start,
             "end_pos": each.span.end,
             "weight": each.weight,
         }
         for idx, each in enumerate(chunks, first)
     )
+    same = {"job_id": job_id, "kind": ChunkKind.INFER, "state": ChunkState.PENDING}
     added = weight = 0
     while batch := list(islice(rows, _BATCH)):
-        conn.execute(insert(tables.chunk), batch)
+        insert_rows(conn, tables.chunk, batch, same)
         added += len(batch)
         weight += sum(row["weight"] for row in batch)
     job = tables.job.c
