@@ -35,7 +35,7 @@ _LOOKS = 3
 
 
 class ChunkRunner:
-    """Carries out one batch at a time; called by one thread."""
+    """Carries out one batch at a time, of one `kind` of chunks where so told; for one thread."""
 
     def __init__(
         self,
@@ -44,10 +44,12 @@ class ChunkRunner:
         worker: WorkerId,
         settings: Settings,
         clock: Clock,
+        kind: ChunkKind | None = None,
     ) -> None:
         pace = Pace(settings.batch_seconds, settings.max_batch)
         self._bench = Bench(database, child, settings, clock, Drain(clock), pace, Recovery(clock))
         self._worker = worker
+        self._kind = kind
         self._beat: Heartbeat | None = None
 
     @property
@@ -123,6 +125,7 @@ class ChunkRunner:
             limit=settings.max_batch,
             affinity=settings.affinity_seconds,
             job_id=job_id,
+            kind=self._kind,
         )
 
     def _due(self, connection: Connection, job_id: JobId | None) -> list[tuple[JobId, int]]:
@@ -132,6 +135,7 @@ class ChunkRunner:
             limit=settings.max_batch,
             pool=settings.pool,
             job_id=job_id,
+            kind=self._kind,
             unrung_for=settings.affinity_seconds,
         )
 
