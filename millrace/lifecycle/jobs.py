@@ -13,6 +13,7 @@ from millrace.lifecycle.planning import add_chunks, pin, queue
 from millrace.lifecycle.publication import abandon, freeze, publish
 from millrace.lifecycle.reopening import reopen
 from millrace.lifecycle.submission import output_owned, submit, supersede
+from millrace.lifecycle.successor import retry_rows
 from millrace.lifecycle.transitions import JOB_TERMINAL, JobVerb
 from millrace.spec import JobSpec
 from millrace.types import ChunkState, JobId, JobState
@@ -31,6 +32,7 @@ __all__ = [
     "queue",
     "resume",
     "retry",
+    "retry_rows",
     "start",
     "submit",
     "supersede",

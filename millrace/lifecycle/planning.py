@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from millrace.db import tables
 from millrace.errors import Conflict
+from millrace.lifecycle import kept
 from millrace.lifecycle.guards import forbidden, lock_job, move_job
 from millrace.lifecycle.transitions import JobVerb
 from millrace.types import ChunkKind, ChunkState, Input, JobId, JobState, PlannedChunk
@@ -67,6 +68,7 @@ def add_chunks(conn: Connection, job_id: JobId, chunks: Iterable[PlannedChunk]) 
             "start_pos": each.span.start,
             "end_pos": each.span.end,
             "weight": each.weight,
+            "kept": kept.written(each.kept),
         }
         for idx, each in enumerate(chunks, first)
     )

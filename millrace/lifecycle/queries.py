@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select, true
 
 from millrace.db import tables
-from millrace.lifecycle import tally
+from millrace.lifecycle import kept, tally
 from millrace.lifecycle.demand import backlog, due, next_rung, pools
 from millrace.lifecycle.guards import among, has_open_chunk, no_such_job
 from millrace.lifecycle.roster import workers
@@ -227,6 +227,8 @@ def _settled_chunk(row: Row[Any]) -> SettledChunk:
         fingerprint=row.fingerprint or {},
         error_code=row.error_code,
         error_message=row.error_message,
+        weight=row.weight,
+        kept=kept.read(row.kept),
     )
 
 
