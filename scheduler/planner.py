@@ -103,7 +103,7 @@ class Planner:
             with self._database.read() as reading, self._database.write() as connection:
                 jobs.pin(connection, job.id, inputs, parent.arrow_schema, parent.plan_notes)
                 settled = queries.settled_chunks(reading, parent_id)
-                jobs.add_chunks(connection, job.id, mirrored(parent, settled, failed))
+                jobs.add_chunks(connection, job.id, mirrored(parent.spec.output, settled, failed))
                 failpoint("p.in_plan")
                 jobs.queue(connection, job.id)
         failpoint("p.planned")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 
 from millrace.errors import InvalidInput
-from millrace.lifecycle.queries import JobView, SettledChunk
+from millrace.lifecycle.queries import SettledChunk
 from millrace.published import damaged
 from millrace.types import Json, Kept, PlannedChunk
 
@@ -19,57 +19,80 @@ MAX_RUNS = 1_000_000
 
 
 def mirrored(
-    parent: JobView, settled: Iterable[SettledChunk], failed: Iterator[int]
+    output: str, settled: Iterable[SettledChunk], failed: Iterator[int]
 ) -> Iterator[PlannedChunk]:
     """The chunks of the new plan; `failed` are the parent's rows with an error record, ascending.
 
-    Raises `Conflict` where these do not add up to what the parent's chunks have counted.
+    The parent's parts stand in `output`; `settled` are its chunks in input order. Raises `Conflict`
+    where the error records are not as many as these have counted, each for another row.
     """
-    first_row, row = 0, next(failed, None)
+    first_row, ahead = 0, _Failed(failed)
     for chunk in settled:
-        end = first_row + chunk.rows_ok + chunk.rows_err
-        missing = []
-        while row is not None and row < end:
-            missing.append(row - first_row)
-            row = next(failed, None)
-        if len(missing) != chunk.rows_err or (missing and missing[0] < 0):
-            raise damaged(f"{parent.spec.output}/errors")
-        kept = _kept(parent, chunk, runs_of(missing, end - first_row))
-        yield PlannedChunk(chunk.span, chunk.weight, kept)
-        first_row = end
-    if row is not None:
-        raise damaged(f"{parent.spec.output}/errors")
+        rows = chunk.rows_ok + chunk.rows_err
+        try:
+            runs = runs_of(ahead.within(first_row, first_row + rows), rows)
+        except ValueError:
+            raise damaged(f"{output}/errors") from None
+        if sum(runs[1::2]) != chunk.rows_err:
+            raise damaged(f"{output}/errors")
+        yield PlannedChunk(chunk.span, chunk.weight, _kept(output, chunk, runs))
+        first_row += rows
+    if ahead.row is not None:
+        raise damaged(f"{output}/errors")
 
 
-def runs_of(missing: list[int], rows: int) -> tuple[int, ...]:
-    """Lengths of runs of rows, by turns kept and missing, the first one kept and maybe empty."""
+def runs_of(missing: Iterable[int], rows: int) -> tuple[int, ...]:
+    """Lengths of runs of rows, by turns kept and missing, the first one kept and maybe empty.
+
+    `InvalidInput` TOO_SCATTERED where there are too many; `ValueError` unless `missing` ascends.
+    """
     borders = [0]
     for row in missing:
+        if row < borders[-1]:
+            raise ValueError(row)
         if len(borders) > 1 and borders[-1] == row:
             borders[-1] = row + 1
         else:
             borders += (row, row + 1)
+        if len(borders) > MAX_RUNS:
+            raise _too_scattered(rows)
     return tuple(end - start for start, end in pairwise([*borders, rows]))
 
 
-def _kept(parent: JobView, chunk: SettledChunk, runs: tuple[int, ...]) -> Kept | None:
+class _Failed:
+    """Ascending numbers of rows, handed out block by block; `row` is the next one."""
+
+    def __init__(self, rows: Iterator[int]) -> None:
+        self._rows = rows
+        self.row = next(rows, None)
+
+    def within(self, start: int, end: int) -> Iterator[int]:
+        """Those before `end`, counted from `start`."""
+        while self.row is not None and self.row < end:
+            yield self.row - start
+            self.row = next(self._rows, None)
+
+
+def _kept(output: str, chunk: SettledChunk, runs: tuple[int, ...]) -> Kept | None:
     if chunk.part is None:
         return None
-    if len(runs) > MAX_RUNS:
-        raise InvalidInput(
-            "TOO_SCATTERED",
-            f"the {chunk.rows_err:,} error rows of one block are scattered over {len(runs):,} runs,"
-            f" and at most {MAX_RUNS:,} can be told to a worker",
-            "submit the job anew with a smaller --chunk-rows, or cut its compressed input",
-        )
     before = chunk.kept.fingerprints if chunk.kept is not None else ()
     return Kept(
-        output=parent.spec.output,
+        output=output,
         part=chunk.part,
         span=chunk.span,
         runs=runs,
         input_rows=chunk.input_rows,
         fingerprints=_distinct(chain([dict(chunk.fingerprint)], before)),
+    )
+
+
+def _too_scattered(rows: int) -> InvalidInput:
+    return InvalidInput(
+        "TOO_SCATTERED",
+        f"the error rows of one block of {rows:,} rows are scattered over more than"
+        f" {MAX_RUNS // 2:,} places, which is more than a worker can be told",
+        "submit the job anew, in smaller blocks: --chunk-rows, or files that are not compressed",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from millrace.cli.console import readable, say, show_json
+from millrace.cli.equipment import equipped
 from millrace.cli.retrying import retry_rows
 from millrace.cli.state import opened
 from millrace.cli.summary import summary_of
@@ -46,7 +47,7 @@ def retry(job: str, state: Path | None, *, errors: bool, output: str | None, as_
     if errors:
         with opened(state) as database:
             if _state_of(database, job) in (JobState.PARTIAL, JobState.SUCCEEDED):
-                return _retry_rows(database, JobId(job), output, as_json=as_json)
+                return _retry_rows(database, JobId(job), output, state, as_json=as_json)
     if output is not None:
         raise UsageError(
             "OPTION_INVALID",
@@ -60,12 +61,17 @@ def retry(job: str, state: Path | None, *, errors: bool, output: str | None, as_
     return _change(job, state, again, as_json=as_json)
 
 
-def _retry_rows(database: Database, job_id: JobId, output: str | None, *, as_json: bool) -> int:
+def _retry_rows(
+    database: Database, job_id: JobId, output: str | None, state: Path | None, *, as_json: bool
+) -> int:
     child, news = retry_rows(database, job_id, output)
     if as_json:
         show_json(summary_of(database, child.id))
-    else:
-        say(readable(news))
+        return 0
+    say(readable(news))
+    if state is not None or not equipped().database_url:
+        folder = readable(child.spec.output)
+        say(f"it waits for the same millrace run as before, but with --output {folder}")
     return 0
 
 

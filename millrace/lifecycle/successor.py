@@ -58,11 +58,10 @@ def alive(conn: Connection, parent_id: JobId) -> tuple[JobId, str] | None:
 
 def no_failed_rows(job_id: JobId, state: JobState) -> Conflict:
     """The refusal for a job that is not `partial`."""
-    hint = "its results are complete" if state is JobState.SUCCEEDED else "wait for its end"
     return Conflict(
         "STATE_FORBIDS",
-        f"job {job_id} is {state}: only a job that is partial has rows to compute anew",
-        f"{hint}; see: millrace jobs show {job_id}",
+        f"job {job_id} is {state}: only a job that is partial has error rows to compute anew",
+        f"see: millrace jobs show {job_id}",
     )
 
 
