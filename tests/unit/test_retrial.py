@@ -63,7 +63,7 @@ def test_each_chunk_is_there_once_more_with_its_gaps(rows: list[list[bool]]) -> 
 
 
 @pytest.mark.parametrize(
-    "failed", [[], [1], [1, 12, 13], [1, 2, 12], [12, 13], [1, 12, 99], [-1, 12]]
+    "failed", [[], [1], [1, 12, 13], [1, 2, 12], [12, 13], [1, 12, 99], [-1, 12], [1, 9]]
 )
 def test_error_records_that_do_not_add_up_are_refused(failed: list[int]) -> None:
     parent = [settled(0, 9, 1), settled(1, 9, 1)]
