@@ -23,6 +23,7 @@ from millrace.types import JobId, JobState
 from millrace.verification import verify
 from scheduler.planner import Planner
 from tests import jobs as stage
+from tests.integration.conftest import StartChild
 from tests.running import carry_out, runner_of
 from workers.child import ComputeChild
 from workers.chunk_runner import ChunkRunner
@@ -39,6 +40,12 @@ HERE = Path(__file__).parent
 
 class Moody(Predictor):
     max_rows = 4
+
+    def prepare(self, batch):
+        mood = json.loads((HERE / "mood.json").read_text())
+        if any(id in mood.get("kill_ahead", ()) for id in batch["id"]):
+            os._exit(9)
+        return batch
 
     def predict(self, batch):
         mood = json.loads((HERE / "mood.json").read_text())
@@ -208,17 +215,18 @@ def test_rows_fail_again_and_the_chain_goes_on(
     assert len(results(jobs_of_chain[-1])) == ROWS - 1
 
 
+@pytest.mark.parametrize("how", ["kill", "kill_ahead"])
 def test_a_row_that_kills_is_found_and_no_other_is_lost(
-    database: Database, runner: ChunkRunner, tmp_path: Path
+    database: Database, runner: ChunkRunner, tmp_path: Path, how: str
 ) -> None:
     mood(tmp_path, refuse=[1, 5, 6, 9, 30], kill=[20])
     parent = first_run(database, runner, tmp_path, [json.dumps({"id": n}) for n in range(ROWS)])
     assert {each["code"] for each in stage.errors(parent)} == {"PREDICT_ERROR", "WORKER_CRASHED"}
 
-    mood(tmp_path, kill=[6], refuse=[30])
+    mood(tmp_path, refuse=[30], **{how: [6]})
     child = retried(database, runner, parent)
 
-    assert {*seen(tmp_path)} == {1, 5, 6, 9, 20, 30}
+    assert {*seen(tmp_path)} | {6} == {1, 5, 6, 9, 20, 30}
     found = {each["row"]: each["code"] for each in stage.errors(child)}
     assert found == {6: "WORKER_CRASHED", 30: "PREDICT_ERROR"}
     assert [row["id"] for row in results(child)] == [n for n in range(ROWS) if n not in (6, 30)]
@@ -275,6 +283,24 @@ def test_a_column_of_nulls_takes_the_new_type(
     mood(tmp_path, say="lambda id: 2.5")
     child = retried(database, runner, parent)
     assert child.state is JobState.SUCCEEDED, child.reason
+    columns = [each.get("columns") for each in manifest_of(child).computed_by]
+    assert {"id": "int64", "said": "double"} in columns
+    assert {"id": "int64", "said": "null"} in columns
     assert [row["said"] for row in results(child)] == [
         2.5 if row == 3 else None for row in range(BAD)
     ]
+
+
+def test_what_is_only_taken_over_needs_no_model(
+    database: Database, runner: ChunkRunner, compute: StartChild, tmp_path: Path
+) -> None:
+    mood(tmp_path, refuse=[ROWS - 1])
+    parent = first_run(database, runner, tmp_path, lines()[:BAD] + lines()[BAD + 1 :])
+    child, _ = retry_rows(database, parent.id, None)
+    (tmp_path / "moody.py").unlink()
+
+    failed = ended(database, runner_of(database, compute(), tmp_path, max_batch=1), child.id)
+
+    assert failed.reason_code == "MODEL_NOT_FOUND"
+    whole = [each.rows for each in manifest_of(parent).parts if each.rows == each.rows_in]
+    assert stage.progress(database, child.id).rows_ok == sum(whole) > 0
