@@ -66,6 +66,8 @@ def _checked(kept: Kept) -> Iterator[bytes]:
                 digest.update(block)
                 yield block
     except (NotFound, InvalidInput) as error:
+        if error.code == "STORAGE_FORBIDDEN":
+            raise
         raise _damaged(uri, error.message) from None
     if digest.hexdigest() != kept.part.sha256:
         raise _damaged(uri, f"its SHA-256 is not {kept.part.sha256}")

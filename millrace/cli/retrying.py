@@ -44,9 +44,7 @@ def retry_rows(database: Database, job_id: JobId, output: str | None) -> tuple[J
         folder = _checked(job, folder) if folder else _free_folder(database, job)
     elif folder is None:
         folder = under_way[1]
-    child = database.transact(
-        lambda connection: jobs.retry_rows(connection, job_id, folder),
-    )
+    child = database.transact(lambda connection: jobs.retry_rows(connection, job_id, folder))
     with database.read() as connection:
         view = queries.known_job(connection, child)
     rows = "the error rows of" if under_way is None else "retrying already the error rows of"
