@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType, TypeAlias
+from typing import Any, NewType, TypeAlias
 
 JobId = NewType("JobId", str)
 WorkerId = NewType("WorkerId", str)
@@ -112,11 +112,34 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What an earlier job got right of a chunk: its part, and where rows are missing in it."""
+
+    output: str
+    """The folder that the part's path is relative to."""
+    part: Part
+    span: Span
+    """The whole chunk, from whose first row on rows are counted; splits of it share it."""
+    runs: tuple[int, ...]
+    """Lengths of runs of rows, by turns kept and missing; a kept one, maybe of no rows, first."""
+    input_rows: tuple[tuple[int, int], ...]
+    """Pairs (input index, rows read from it), in input order."""
+    fingerprints: tuple[dict[str, Any], ...]
+    """What computed the part; none is in it twice."""
+
+    @property
+    def is_whole(self) -> bool:
+        """No row of the chunk is missing."""
+        return not any(self.runs[1::2])
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedChunk:
     """One block of the plan; `weight` is its share of the input in bytes, for progress and ETA."""
 
     span: Span
     weight: int
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)

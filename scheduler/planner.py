@@ -19,12 +19,14 @@ from millrace.errors import Conflict, InvalidInput, MillraceError, Unavailable, 
 from millrace.failpoints import failpoint
 from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
+from millrace.published import failed_rows
 from millrace.spec import JobSpec
 from millrace.telemetry import fields
 from millrace.types import Input, JobId, JobState, PlannedChunk
 from scheduler import staff
 from scheduler.columns import common_schema
 from scheduler.patience import Patience
+from scheduler.retrial import mirrored
 from scheduler.splitter import cut
 from scheduler.survey import survey
 
@@ -76,8 +78,14 @@ class Planner:
         return min(_SOON_SECONDS, self._interval) if self._under_way else self._interval
 
     def plan(self, job: JobView) -> None:
-        """Pin the inputs of one job, cut them and queue it; `InvalidInput` says what is wrong."""
+        """Pin the inputs of one job, cut them and queue it; `InvalidInput` says what is wrong.
+
+        A job that retries the rows of another one gets that one's inputs and chunks.
+        """
         failpoint("p.before_plan")
+        if job.parent_id is not None:
+            self._plan_retry(job, job.parent_id)
+            return
         plan = plan_of(job.spec, slots=self._slots or self._live(job.spec.pool))
         failpoint("p.surveyed")
         with self._database.write() as connection:
@@ -87,6 +95,20 @@ class Planner:
             jobs.add_chunks(connection, job.id, plan.chunks)
             failpoint("p.in_plan")
             jobs.queue(connection, job.id)
+        failpoint("p.planned")
+
+    def _plan_retry(self, job: JobView, parent_id: JobId) -> None:
+        with self._database.read() as connection:
+            parent = queries.known_job(connection, parent_id)
+            inputs = queries.inputs(connection, parent_id)
+        with failed_rows(parent) as failed:
+            failpoint("p.surveyed")
+            with self._database.read() as reading, self._database.write() as connection:
+                jobs.pin(connection, job.id, inputs, parent.arrow_schema, parent.plan_notes)
+                settled = queries.settled_chunks(reading, parent_id)
+                jobs.add_chunks(connection, job.id, mirrored(parent.spec.output, settled, failed))
+                failpoint("p.in_plan")
+                jobs.queue(connection, job.id)
         failpoint("p.planned")
 
     def _clear(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from millrace.errors import MillraceError
-from millrace.types import ChunkResult, Part
+from millrace.types import ChunkResult, Part, Span
 from workers.order import Finished, WorkOrder
 
 _SUFFIX = re.compile(r"[a-z0-9.]+")
@@ -30,6 +30,9 @@ def accepted(order: WorkOrder, answer: Finished) -> ChunkResult:
     _expect(sum(counted) <= order.end - order.start, "it counts more rows than there can be")
     seen = sum(order.start <= position < order.end for position in order.suspects)
     _expect(sum(counted) >= seen, "it read fewer rows than were in flight before")
+    if order.kept is not None and order.kept.span == Span(order.start, order.end):
+        _expect(sum(counted) == sum(order.kept.runs), "it has other rows than its parent had")
+        _expect(answer.rows_ok >= order.kept.part.rows, "it has lost rows that it was to keep")
     for part, folder in ((answer.part, "parts"), (answer.error_part, "errors")):
         if part is not None:
             ours, _, suffix = part.path.partition(".")

@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+from pydantic import JsonValue
+from sqlalchemy import Connection
 
 from millrace import storage
 from millrace.db.session import Database
@@ -32,6 +35,7 @@ from millrace.manifest import (
     Manifest,
     ManifestErrors,
     ManifestInput,
+    ManifestParent,
     ManifestPart,
     RowCounts,
     addressed,
@@ -41,7 +45,7 @@ from millrace.manifest import (
 )
 from millrace.storage.base import Storage
 from millrace.telemetry import fields
-from millrace.types import Input, Lease
+from millrace.types import Input, JobId, Lease
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +62,12 @@ def publish(database: Database, lease: Lease) -> None:
         assert job is not None, "a leased chunk has a job"
         inputs = queries.inputs(connection, lease.job_id)
         settled = tuple(queries.settled_chunks(connection, lease.job_id))
+        parent = _parent(connection, job.parent_id)
     store = storage.for_uri(job.spec.output)
     try:
         _check_parts(store, job, settled)
-        manifest = _manifest(job, inputs, settled, _write_errors(store, job, inputs, settled))
+        errors = _write_errors(store, job, inputs, settled)
+        manifest = _manifest(job, inputs, settled, errors, parent)
         content = manifest.to_bytes()
         failpoint("f.built")
     except (InvalidInput, Conflict):
@@ -116,6 +122,15 @@ def _is_of(job: JobView, content: bytes) -> bool:
         return False
 
 
+def _parent(connection: Connection, parent_id: JobId | None) -> ManifestParent | None:
+    """The published job that rows were taken over from."""
+    if parent_id is None:
+        return None
+    published = queries.known_job(connection, parent_id).manifest_sha256
+    assert published is not None, "rows are kept of published jobs only"
+    return ManifestParent(job=parent_id, manifest_sha256=published)
+
+
 def _check_parts(store: Storage, job: JobView, settled: tuple[SettledChunk, ...]) -> None:
     """Each committed part is still there and as long as it was."""
     sizes = {
@@ -168,6 +183,7 @@ def _manifest(
     inputs: tuple[Input, ...],
     settled: tuple[SettledChunk, ...],
     errors: tuple[ManifestErrors, ...],
+    parent: ManifestParent | None,
 ) -> Manifest:
     read = dict.fromkeys((each.index for each in inputs), 0)
     parts, first_row, position = [], 0, 0
@@ -211,8 +227,15 @@ def _manifest(
         rows=RowCounts(input=first_row, ok=first_row - rows_err, errors=rows_err),
         parts=tuple(parts),
         errors=errors,
-        computed_by=distinct(chunk.fingerprint for chunk in settled if chunk.fingerprint),
+        computed_by=distinct(_fingerprints(settled)),
+        parent=parent,
     )
+
+
+def _fingerprints(settled: tuple[SettledChunk, ...]) -> Iterator[Mapping[str, JsonValue]]:
+    for chunk in settled:
+        kept = chunk.kept.fingerprints if chunk.kept is not None and chunk.part else ()
+        yield from (each for each in (chunk.fingerprint, *kept) if each)
 
 
 def _sweep(store: Storage, job: JobView, manifest: Manifest) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from millrace.spec import JobSpec
-from millrace.types import Input, Part
+from millrace.types import Input, Kept, Part
 
 MAX_MESSAGE_BYTES = 16 << 20
 
@@ -43,6 +43,10 @@ class WorkOrder(_Message):
     """The pinned input schema, an Arrow IPC schema message in base64."""
     asked: str
     """The job's `JobSpec` as JSON."""
+    kept: Kept | None = None
+    """What is not to be computed, as an earlier job has it already."""
+    lead: tuple[Input, ...] = ()
+    """Inputs with rows of the kept chunk before the order: in ``[kept.span.start, start)``."""
     suspects: tuple[int, ...] = ()
     """Positions (in the job's space) to run last, one by one."""
     part_stem: str

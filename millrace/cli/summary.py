@@ -64,6 +64,7 @@ def summary_of(database: Database, job_id: str) -> dict[str, Any]:
         "started_at": _utc(began),
         "finished_at": _utc(ended),
         "seconds": round(ended - began, 3) if began and ended else None,
+        "retry_of": job.parent_id,
         "notes": list(job.plan_notes),
     }
 

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from millrace.datasets.splicing import Turns
 from millrace.storage.base import InputStream
 
 UNKNOWN_EXTENT = 1 << 40
@@ -98,3 +99,11 @@ class WritableFormat(Format, Protocol):
     """The file declares types: batches have those of the schema, not only its names."""
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter: ...
+
+    def splice(self, first: Path, second: Path | None, skip: int, turns: Turns, to: Path) -> None:
+        """Make one file of two that `writer` has written: each row as it is, in the order of
+        `turns`, and without the first `skip` rows of `first`.
+
+        `InvalidInput` where they have different columns, or fewer rows than are asked for.
+        """
+        ...

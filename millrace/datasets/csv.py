@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from millrace.datasets.csv_records import (
     records,
     split_records,
     unclosed_quote,
+    whole_lines,
     whole_records,
 )
 from millrace.datasets.csv_writer import CsvWriter
@@ -25,7 +27,9 @@ from millrace.datasets.lines import cut
 from millrace.datasets.records import MAX_RECORD, Fault, Parsed, encoding_fault, excerpt, number
 from millrace.datasets.sample import SAMPLE, empty, take
 from millrace.datasets.schema import require_columns
+from millrace.datasets.splicing import Turns, columns_differ, interleave
 from millrace.storage.base import InputStream
+from millrace.storage.os_errors import translated
 
 # The library's own limit would refuse any field over 128 KiB; ours is the length of the record.
 csv.field_size_limit(MAX_RECORD + 1)
@@ -81,6 +85,18 @@ class Csv:
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter:
         return CsvWriter(path, schema, self.delimiter)
+
+    def splice(self, first: Path, second: Path | None, skip: int, turns: Turns, to: Path) -> None:
+        with ExitStack() as stack, translated(to):
+            sink = stack.enter_context(to.open("wb"))
+            ours = whole_lines(stack.enter_context(first.open("rb")))
+            sink.write(header := next(ours, b""))
+            theirs: Iterator[bytes] = iter(())
+            if second is not None:
+                theirs = whole_lines(stack.enter_context(second.open("rb")))
+                if (other := next(theirs, b"")) != header:
+                    raise columns_differ(header.decode().strip(), other.decode().strip())
+            interleave(ours, theirs, skip, turns, sink)
 
     def _starts_multiline(self, text: InputStream) -> bool:
         stretches = (stretch for _, stretch in cut(text, 0, SAMPLE, self._max_line))

@@ -9,7 +9,7 @@ anything is published.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,18 @@ def whole_records(content: bytes) -> int:
     ends, inside = _newlines(content)
     outside = ends[~inside]
     return int(outside[-1]) + 1 if len(outside) else 0
+
+
+def whole_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The records of a sound file that comes line by line, each with its line end."""
+    pending: list[bytes] = []
+    inside = False
+    for line in lines:
+        pending.append(line)
+        inside ^= line.count(b'"') % 2 == 1
+        if not inside:
+            yield b"".join(pending)
+            pending.clear()
 
 
 def has_quoted_newline(content: bytes) -> bool:

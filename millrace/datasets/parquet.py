@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 from millrace.datasets.base import Layout, Rows, RowWriter
 from millrace.datasets.parquet_columns import fit, plain_schema
 from millrace.datasets.parquet_file import decoding, open_parquet, refuse_unreadable
+from millrace.datasets.parquet_splice import splice
 from millrace.datasets.parquet_writer import ParquetWriter
 from millrace.datasets.records import Fault, Parsed, numbered
 from millrace.datasets.sample import empty
 from millrace.datasets.schema import require_columns
+from millrace.datasets.splicing import Turns
 from millrace.errors import InvalidInput
 from millrace.storage.base import InputStream
 
@@ -64,6 +66,9 @@ class Parquet:
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter:
         return ParquetWriter(path, schema)
+
+    def splice(self, first: Path, second: Path | None, skip: int, turns: Turns, to: Path) -> None:
+        splice(first, second, skip, turns, to)
 
 
 def _refuse_duplicates(columns: Sequence[str], name: str) -> None:

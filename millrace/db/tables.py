@@ -73,6 +73,7 @@ class Job(_Row, table=True):
         ),
         Index("ix_job_state", "state"),
         Index("ix_job_output", "output_uri", "id"),
+        partial_index("ix_job_parent", ("parent_id",), "parent_id IS NOT NULL"),
     )
 
     id: str = Field(primary_key=True)
@@ -209,6 +210,7 @@ class Chunk(_Row, table=True):
     twin_owner: str | None = None
     twin_until: float | None = Field(default=None, sa_type=Double)
     twin_at: float | None = Field(default=None, sa_type=Double)
+    kept: dict[str, Any] | None = Field(default=None, sa_column=json_column())
 
 
 class Tally(_Row, table=True):

@@ -147,4 +147,5 @@ def _judge(state: JobState, ended: Attempt, suspects: Sequence[int]) -> Verdict 
         return None
     if ended.kind is ChunkKind.FINALIZE or ended.goes_on:
         return Retry()
-    return after_crash(ended.span, ended.crash_count + 1, suspects)
+    proof = ended.kept is not None
+    return after_crash(ended.span, ended.crash_count + 1, suspects, only_on_proof=proof)

@@ -37,6 +37,8 @@ class Attempt:
     """The token of the other one of a chunk with a twin, who still works on it."""
     companion: str | None
     """The token of the twin, if there is any."""
+    kept: dict[str, Any] | None
+    """What it keeps of an earlier job, as its row holds it."""
 
     @classmethod
     def of(cls, row: Row[Any], token: str, *, for_both: bool = False) -> Attempt:
@@ -56,6 +58,7 @@ class Attempt:
             as_twin=as_twin,
             goes_on=None if for_both else other,
             companion=row.twin_token,
+            kept=row.kept,
         )
 
     def current(self) -> ColumnElement[bool]:
@@ -180,6 +183,7 @@ def _add_children(
             "weight": ended.weight * (span.end - start) // length
             - ended.weight * (span.start - start) // length,
             "suspects": [each for each in suspects if span.start <= each < span.end] or None,
+            "kept": ended.kept,
         }
         for idx, span in enumerate(verdict.spans, first)
     ]

@@ -13,6 +13,7 @@ from millrace.lifecycle.planning import add_chunks, pin, queue
 from millrace.lifecycle.publication import abandon, freeze, publish
 from millrace.lifecycle.reopening import reopen
 from millrace.lifecycle.submission import output_owned, submit, supersede
+from millrace.lifecycle.successor import retry_rows
 from millrace.lifecycle.transitions import JOB_TERMINAL, JobVerb
 from millrace.spec import JobSpec
 from millrace.types import ChunkState, JobId, JobState
@@ -31,6 +32,7 @@ __all__ = [
     "queue",
     "resume",
     "retry",
+    "retry_rows",
     "start",
     "submit",
     "supersede",
@@ -164,9 +166,16 @@ def retry(
     except IntegrityError as error:
         raise output_owned(conn, spec.output) from error
     if not moved:
-        raise forbidden(job_id, JobVerb.RETRY, state)
+        raise _not_retried(job_id, state)
     reopen(conn, job_id, errors=errors, now=now)
     return target
+
+
+def _not_retried(job_id: JobId, state: JobState) -> Conflict:
+    refusal = forbidden(job_id, JobVerb.RETRY, state)
+    if state is JobState.PARTIAL:
+        refusal.hint = f"its error rows can be tried again: millrace jobs retry {job_id} --errors"
+    return refusal
 
 
 def _amended(job_id: JobId, own: JobSpec, asked: JobSpec | None) -> JobSpec:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, exists, func, select, true
 
 from millrace.db import tables
 from millrace.db.now import db_now
-from millrace.lifecycle import tally
+from millrace.lifecycle import kept, tally
 from millrace.lifecycle.demand import backlog, due, next_rung, pools
 from millrace.lifecycle.guards import among, has_open_chunk, has_pending_chunk, no_such_job
 from millrace.lifecycle.roster import workers
@@ -243,6 +243,8 @@ def _settled_chunk(row: Row[Any]) -> SettledChunk:
         fingerprint=row.fingerprint or {},
         error_code=row.error_code,
         error_message=row.error_message,
+        weight=row.weight,
+        kept=kept.read(row.kept),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from millrace.spec import JobSpec
-from millrace.types import ChunkKind, ChunkState, JobId, JobState, Json, Part, Span, WorkerId
+from millrace.types import ChunkKind, ChunkState, JobId, JobState, Json, Kept, Part, Span, WorkerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,9 @@ class SettledChunk:
     fingerprint: Mapping[str, Json]
     error_code: str | None
     error_message: str | None
+    weight: int
+    kept: Kept | None
+    """What of its part is another job's."""
 
 
 @dataclass(frozen=True, slots=True)

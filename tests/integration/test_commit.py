@@ -14,7 +14,7 @@ from millrace.datasets import encode_schema
 from millrace.db.session import Database
 from millrace.errors import Unavailable
 from millrace.lifecycle import chunks, jobs
-from millrace.types import ChunkResult, Lease, Part
+from millrace.types import ChunkResult, Kept, Lease, Part, Span
 from tests.clocks import FakeClock
 from tests.faults import FaultyDatabase, Switch
 from tests.lifecycle.stage import (
@@ -68,6 +68,20 @@ def answer_to(lease: Lease, **changes: Any) -> Finished:
         input_rows=(10,),
     )
     return answer.model_copy(update=changes)
+
+
+KEPT = Kept("file:///out", Part("parts/0.jsonl", 8, 90, SHA), Span(0, 10), (5, 2, 3), (), ())
+
+
+def test_an_answer_has_what_was_to_be_kept(lease: Lease) -> None:
+    order = order_of(lease).model_copy(update={"kept": KEPT})
+    assert accepted(order, answer_to(lease)).rows_ok == 9
+    lost = {"rows_ok": 7, "part": Part("parts/0-a1-abc.jsonl", 7, 100, SHA)}
+    errors = {"rows_err": 3, "error_part": Part("errors/0-a1-abc.jsonl", 3, 10, SHA)}
+    with pytest.raises(AnswerRejected, match="lost rows"):
+        accepted(order, answer_to(lease, **lost, **errors))
+    with pytest.raises(AnswerRejected, match="other rows than its parent"):
+        accepted(order, answer_to(lease, **lost, input_rows=(8,)))
 
 
 def commits(database: Database, lease: Lease) -> int:
