@@ -22,6 +22,7 @@ class AnswerRejected(MillraceError):
 
 def accepted(order: WorkOrder, answer: Finished) -> ChunkResult:
     """The results to commit; `AnswerRejected` where they cannot be those of the order."""
+    _expect(answer.token == order.token, "it answers another order")
     counted = (answer.part.rows if answer.part else 0, _rows(answer.error_part))
     _expect(counted == (answer.rows_ok, answer.rows_err), "its parts have other rows than it says")
     _expect(sum(answer.input_rows) == sum(counted), "it read other rows than it answered for")
