@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from millrace.errors import InvalidInput
+from millrace.errors import NotFound, UnsoundResults
 from millrace.lifecycle.queries import SettledChunk
 from millrace.spec import JobSpec
 from millrace.storage.base import Storage, blocks
@@ -25,14 +25,14 @@ def error_records(
 ) -> Iterator[dict[str, Any]]:
     """The records of all settled chunks (consecutive from the first one), in input order.
 
-    Raises `InvalidInput` where a file of them is not, byte for byte, what was committed.
+    Raises `UnsoundResults` where a file of them is not, byte for byte, what was committed.
     """
     by_index = {each.index: each for each in inputs}
     first_row = 0
     first_of_input = dict.fromkeys(by_index, 0)
     for chunk in settled:
         if chunk.error_part is not None:
-            for raw in _records(store, spec.output, chunk.error_part):
+            for raw in _records(store, spec.output, chunk.idx, chunk.error_part):
                 yield _final(raw, by_index, first_row, first_of_input)
         elif chunk.rows_err:
             yield _final(_buried(chunk, inputs), by_index, first_row, first_of_input)
@@ -83,14 +83,14 @@ def _input_at(position: int, inputs: Sequence[Input]) -> Input:
     return next(each for each in inputs if each.base <= position < each.base + each.extent)
 
 
-def _records(store: Storage, output: str, part: Part) -> Iterator[dict[str, Any]]:
+def _records(store: Storage, output: str, idx: int, part: Part) -> Iterator[dict[str, Any]]:
     try:
         yield from map(json.loads, _lines(store, f"{output}/{part.path}", part.sha256))
-    except ValueError:
-        raise InvalidInput(
+    except (ValueError, NotFound):
+        raise UnsoundResults(
             "PART_DAMAGED",
             f"{part.path} is not what was committed: something outside Millrace changed the output",
-            "run the job again into another --output",
+            [idx],
         ) from None
 
 

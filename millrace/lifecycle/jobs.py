@@ -10,7 +10,7 @@ from millrace.db.now import db_now
 from millrace.errors import Conflict
 from millrace.lifecycle.guards import among, forbidden, lock_job, move_job
 from millrace.lifecycle.planning import add_chunks, pin, queue
-from millrace.lifecycle.publication import abandon, freeze, publish
+from millrace.lifecycle.publication import abandon, freeze, publish, recompute
 from millrace.lifecycle.reopening import reopen
 from millrace.lifecycle.submission import output_owned, submit, supersede
 from millrace.lifecycle.transitions import JOB_TERMINAL, JobVerb
@@ -29,6 +29,7 @@ __all__ = [
     "pin",
     "publish",
     "queue",
+    "recompute",
     "resume",
     "retry",
     "start",
