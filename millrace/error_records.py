@@ -15,7 +15,7 @@ from millrace.errors import NotFound, UnsoundResults
 from millrace.lifecycle.queries import SettledChunk
 from millrace.spec import JobSpec
 from millrace.storage.base import Storage, blocks
-from millrace.types import Input, Part
+from millrace.types import Input, Part, Reading
 
 _ONE_LINE_A_ROW = frozenset({"jsonl", "text"})
 
@@ -37,15 +37,15 @@ def error_records(
         elif chunk.rows_err:
             yield _final(_buried(chunk, inputs), by_index, first_row, first_of_input)
         first_row += chunk.rows_ok + chunk.rows_err
-        for index, rows in rows_by_input(chunk, inputs):
-            first_of_input[index] += rows
+        for each in readings(chunk, inputs):
+            first_of_input[each.index] += each.rows
 
 
-def rows_by_input(chunk: SettledChunk, inputs: Sequence[Input]) -> tuple[tuple[int, int], ...]:
-    """Pairs (input index, rows of it that the chunk answers for)."""
-    if chunk.input_rows or not chunk.rows_err:
-        return chunk.input_rows
-    return ((_input_at(chunk.span.start, inputs).index, chunk.rows_err),)
+def readings(chunk: SettledChunk, inputs: Sequence[Input]) -> tuple[Reading, ...]:
+    """What the chunk answers for, of each of its inputs."""
+    if chunk.readings or not chunk.rows_err:
+        return chunk.readings
+    return (Reading(_input_at(chunk.span.start, inputs).index, chunk.rows_err),)
 
 
 def _final(

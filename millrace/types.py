@@ -120,6 +120,23 @@ class PlannedChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a chunk has read of one input, and where that meets what its neighbours read.
+
+    The row behind its last one has to be the first one of the next chunk that has any: a row that
+    somebody skipped, or read twice, breaks this chain. Positions are those in the file.
+    """
+
+    index: int
+    """Of the input."""
+    rows: int
+    start: int | None = None
+    """Where its first row starts; None for no row, or where the format cannot tell."""
+    end: int | None = None
+    """Where the row behind its last one starts; None where nobody went so far."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkResult:
     """What a worker commits for one chunk."""
 
@@ -127,6 +144,6 @@ class ChunkResult:
     rows_err: int
     part: Part | None
     error_part: Part | None
-    input_rows: tuple[tuple[int, int], ...]
-    """Pairs (input index, rows read from it), in input order."""
+    readings: tuple[Reading, ...]
+    """One for each input that it overlaps, in input order."""
     fingerprint: dict[str, Json]

@@ -15,7 +15,7 @@ from functools import partial
 
 from millrace import storage
 from millrace.db.session import Database
-from millrace.error_records import error_records, rows_by_input
+from millrace.error_records import error_records, readings
 from millrace.errors import (
     Conflict,
     InvalidInput,
@@ -44,6 +44,7 @@ from millrace.manifest import (
 from millrace.storage.base import Storage
 from millrace.telemetry import fields
 from millrace.types import Input, Lease
+from workers.seams import check_seams
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ def publish(database: Database, lease: Lease) -> None:
         settled = tuple(queries.settled_chunks(connection, lease.job_id))
     store = storage.for_uri(job.spec.output)
     try:
+        check_seams(settled, inputs)
         _check_parts(store, job, settled)
         manifest = _manifest(job, inputs, settled, _write_errors(store, job, inputs, settled))
         content = manifest.to_bytes()
@@ -210,8 +212,8 @@ def _manifest(
         if chunk.span.start != position:
             raise MillraceError("PLAN_BROKEN", f"chunks do not meet at position {position}")
         position = chunk.span.end
-        for index, rows in rows_by_input(chunk, inputs):
-            read[index] += rows
+        for each in readings(chunk, inputs):
+            read[each.index] += each.rows
         rows_in = chunk.rows_ok + chunk.rows_err
         if chunk.part is not None:
             parts.append(
