@@ -3,7 +3,9 @@
 MillraceError            code, message, hint, exit code
 ├── UsageError           2   the command line itself
 ├── InvalidInput         3   a file, row, model or setting that cannot be used
-│   └── InputChanged     3   an input is not what was pinned
+│   ├── InputChanged     3   an input is not what was pinned
+│   ├── ModelError       3   a model that cannot be found, loaded or run at all
+│   └── UnsoundResults   3   what chunks have committed cannot be published
 ├── NotFound             4
 ├── Conflict             6   somebody else's output, a state that forbids the move
 ├── Unavailable          7   a dependency does not answer; trying again may help
@@ -13,6 +15,7 @@ MillraceError            code, message, hint, exit code
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar
 
 
@@ -50,6 +53,14 @@ class InputChanged(InvalidInput):
 
 class ModelError(InvalidInput):
     """A model that cannot be found, loaded or run at all."""
+
+
+class UnsoundResults(InvalidInput):
+    """What `chunks` (by number) have committed is not there any more, or cannot be all there is."""
+
+    def __init__(self, code: str, message: str, chunks: Collection[int]) -> None:
+        super().__init__(code, message, "run the job again into another --output")
+        self.chunks = chunks
 
 
 class NotFound(MillraceError):

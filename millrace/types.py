@@ -112,6 +112,23 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a chunk has read of one input, and where that meets what its neighbours read.
+
+    The row behind its last one has to be the first one of the next chunk that has any: a row that
+    somebody skipped, or read twice, breaks this chain. Positions are those in the file.
+    """
+
+    index: int
+    """Of the input."""
+    rows: int
+    start: int | None = None
+    """Where its first row starts; None for no row, or where the format cannot tell."""
+    end: int | None = None
+    """Where the row behind its last one starts; None where nobody went so far."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """What an earlier job got right of a chunk: its part, and where rows are missing in it."""
 
@@ -122,8 +139,8 @@ class Kept:
     """The whole chunk, from whose first row on rows are counted; splits of it share it."""
     runs: tuple[int, ...]
     """Lengths of runs of rows, by turns kept and missing; a kept one, maybe of no rows, first."""
-    input_rows: tuple[tuple[int, int], ...]
-    """Pairs (input index, rows read from it), in input order."""
+    readings: tuple[Reading, ...]
+    """What the earlier job had read of each input, in input order."""
     fingerprints: tuple[dict[str, Any], ...]
     """What computed the part; none is in it twice."""
 
@@ -150,6 +167,6 @@ class ChunkResult:
     rows_err: int
     part: Part | None
     error_part: Part | None
-    input_rows: tuple[tuple[int, int], ...]
-    """Pairs (input index, rows read from it), in input order."""
+    readings: tuple[Reading, ...]
+    """One for each input that it overlaps, in input order."""
     fingerprint: dict[str, Json]

@@ -82,7 +82,7 @@ def _kept(output: str, chunk: SettledChunk, runs: tuple[int, ...]) -> Kept | Non
         part=chunk.part,
         span=chunk.span,
         runs=runs,
-        input_rows=chunk.input_rows,
+        readings=chunk.readings,
         fingerprints=_distinct(chain([dict(chunk.fingerprint)], before)),
     )
 

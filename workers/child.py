@@ -82,8 +82,12 @@ class ComputeChild:
         return self._loaded.model.sha256 or self._loaded.model.engine
 
     def start(self) -> None:
-        """Start the process unless one is alive; returns before it is ready."""
-        if self._process is not None and self._process.is_alive():
+        """Start the process unless one is alive; returns before it is ready.
+
+        One that has died of its orders stays until `answer` has told so: whatever a new one said
+        would be taken for their answer.
+        """
+        if self.busy or (self._process is not None and self._process.is_alive()):
             return
         self.kill()
         self._bystanders = frozenset(each.pid for each in psutil.Process().children())

@@ -13,7 +13,7 @@ from millrace.datasets.base import WritableFormat
 from millrace.errors import InvalidInput, NotFound
 from millrace.storage.base import Storage, blocks
 from millrace.storage.os_errors import translated
-from millrace.types import Kept, Part
+from millrace.types import Kept, Part, Reading
 from workers.order import Finished, Progress, WorkOrder
 from workers.progress import Report
 
@@ -44,7 +44,7 @@ def taken_over(order: WorkOrder, kept: Kept, report: Report) -> Finished:
     path = f"parts/{order.part_stem}{form.suffix}"
     with fetched(kept, store, f"{output}/parts", lambda: report(Progress(rows=0))) as spooled:
         store.put(spooled, f"{output}/{path}", kept.part.sha256)
-    read = dict(kept.input_rows)
+    read = {each.index: each for each in kept.readings}
     return Finished(
         token=order.token,
         rows_ok=kept.part.rows,
@@ -52,7 +52,7 @@ def taken_over(order: WorkOrder, kept: Kept, report: Report) -> Finished:
         part=Part(path, kept.part.rows, kept.part.bytes, kept.part.sha256),
         error_part=None,
         fingerprint={},
-        input_rows=tuple(read.get(source.index, 0) for source in order.inputs),
+        readings=tuple(read.get(source.index, Reading(source.index, 0)) for source in order.inputs),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from millrace.spec import JobSpec
-from millrace.types import Input, Kept, Part
+from millrace.types import Input, Kept, Part, Reading
 
 MAX_MESSAGE_BYTES = 16 << 20
 
@@ -79,8 +79,8 @@ class Finished(_Message):
     part: Part | None
     error_part: Part | None
     fingerprint: dict[str, JsonValue]
-    input_rows: tuple[int, ...]
-    """Rows (accepted and rejected) read from each of the order's inputs."""
+    readings: tuple[Reading, ...]
+    """Of each of the order's inputs, with accepted and rejected rows."""
 
 
 class Stopped(_Message):

@@ -22,7 +22,7 @@ from millrace.datasets.schema import decode_schema
 from millrace.errors import InvalidInput
 from millrace.failpoints import failpoint
 from millrace.storage.base import Storage, StoredObject
-from millrace.types import Input, OnError, Span
+from millrace.types import Input, OnError, Reading, Span
 from workers.engines.base import Engine, Loaded, Predicted, Prepared, Refused
 from workers.error_record import error_records
 from workers.kept_part import fetched
@@ -32,6 +32,7 @@ from workers.order import Finished, WorkOrder
 from workers.part_writer import PartWriter
 from workers.progress import ProgressWatcher, Report
 from workers.projection import Projection, project
+from workers.reading import expect_whole, followed
 from workers.restore import Outcomes, restored, single
 from workers.result_types import PinnedTypes, refuse_change
 from workers.window import Stretch, Window, windows
@@ -49,6 +50,8 @@ def run_order(
     `Unavailable` or `OSError` for the surroundings'.
     """
     failpoint("w.before_read")
+    if not order.inputs:
+        raise InvalidInput("PLAN_BROKEN", f"no input lies at {order.start} to {order.end}")
     schema = _schema(order.arrow_schema)
     used = engine.input_columns(schema, order.spec.input_columns)
     formats = [source.format for source in order.inputs]
@@ -78,7 +81,7 @@ class _Run:
         self._projection = projection
         self._info = loaded
         self._report = report
-        self._read: dict[int, int] = {source.index: 0 for source in order.inputs}
+        self._read = {source.index: Reading(source.index, 0) for source in order.inputs}
         self._types = types
         self._schema: pa.Schema | None = None
         self._key = order.spec.key
@@ -96,7 +99,7 @@ class _Run:
                 for window, prepared in ready:
                     writer.give(self._compute(window, prepared, watcher))
             watcher.leave()
-            rows = sum(self._read.values())
+            rows = sum(each.rows for each in self._read.values())
             kept = 0 if self._kept is None else self._kept.settle(rows)
             assert kept + parts.rows_ok + parts.rows_err == rows, "a row got lost"
             failpoint("w.before_put")
@@ -109,7 +112,7 @@ class _Run:
             part=part,
             error_part=error_part,
             fingerprint=dict(self._info.fingerprint) | self._columns(),
-            input_rows=tuple(self._read[source.index] for source in order.inputs),
+            readings=tuple(self._read.values()),
         )
 
     @contextmanager
@@ -155,8 +158,9 @@ class _Run:
             for rows in _read(source, self._order, span, self._projection.reading):
                 wanted = rows if self._kept is None else self._kept.missing(rows, first)
                 yield Stretch(source, first, wanted)
-                self._read[source.index] = _next_row(rows, self._read[source.index])
-            first += self._read[source.index]
+                self._read[source.index] = followed(self._read[source.index], rows)
+            expect_whole(self._read[source.index], source, self._order.end)
+            first += self._read[source.index].rows
 
     def _prepare(self, window: Window) -> Prepared:
         return self._engine.prepare(window.batch.select(list(self._projection.used)))
@@ -225,12 +229,6 @@ def _chained(first: list[Window], rest: Iterator[Window]) -> Iterator[Window]:
 
 def _count(stretches: Iterable[Rows]) -> int:
     return sum(len(rows.row) + len(rows.rejects) for rows in stretches)
-
-
-def _next_row(rows: Rows, otherwise: int) -> int:
-    """The number after those of `rows`; a reader that skips one is found out by the final count."""
-    last = [*rows.row[-1:].tolist(), *(reject.row for reject in rows.rejects[-1:])]
-    return max(last) + 1 if last else otherwise
 
 
 def _read(source: Input, order: WorkOrder, span: Span, columns: pa.Schema) -> Iterator[Rows]:

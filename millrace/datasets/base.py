@@ -60,6 +60,12 @@ class Rows:
     position: NDArray[np.int64]
     """Position of each accepted row inside the file, shape (batch.num_rows,)."""
     rejects: tuple[Reject, ...] = ()
+    start: int | None = None
+    """Position where the first of these rows, accepted or not, starts. A format that tells it and
+    `end` has its readers checked by one another: what one skips the next one misses."""
+    end: int | None = None
+    """Position where the row behind the last one starts, or the file ends; None where the range
+    ends before."""
 
 
 class Format(Protocol):

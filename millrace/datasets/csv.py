@@ -6,14 +6,16 @@ import csv
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from millrace.datasets import csv_columns
 from millrace.datasets.base import Layout, Rows, RowWriter
 from millrace.datasets.compression import decoded
-from millrace.datasets.csv_header import read_header
+from millrace.datasets.csv_header import Header, read_header
 from millrace.datasets.csv_records import (
     has_quoted_newline,
     records,
@@ -81,7 +83,8 @@ class Csv:
         multiline = self._multiline or (not whole and self._starts_multiline(text))
         stretches = records(text, max(start, header.end), end, multiline, self._max_line)
         parse = partial(_parse, schema, frozenset(required), header.names, self.delimiter)
-        return number(stretches, parse, self._max_line)
+        rows = number(stretches, parse, self._max_line)
+        return rows if start else chain([_header(header, schema)], rows)
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter:
         return CsvWriter(path, schema, self.delimiter)
@@ -99,8 +102,15 @@ class Csv:
             interleave(ours, theirs, skip, turns, sink)
 
     def _starts_multiline(self, text: InputStream) -> bool:
-        stretches = (stretch for _, stretch in cut(text, 0, SAMPLE, self._max_line))
+        stretches = (stretch for _, stretch, _ in cut(text, 0, SAMPLE, self._max_line))
         return has_quoted_newline(b"".join(stretches))
+
+
+def _header(header: Header, schema: pa.Schema) -> Rows:
+    """No rows; but the first row does not start where the file does."""
+    nothing = np.empty(0, dtype=np.int64)
+    batch = pa.RecordBatch.from_pylist([], schema=schema)
+    return Rows(batch, nothing, nothing, start=0, end=header.end)
 
 
 class Tsv(Csv):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -61,7 +62,8 @@ class Parquet:
         for position, batch in _batches(file, start, end, wanted):
             parsed = _parse(batch, schema, required)
             positions = np.arange(position, position + batch.num_rows, dtype=np.int64)
-            yield numbered(row, positions, parsed)
+            rows = numbered(row, positions, parsed)
+            yield replace(rows, start=position, end=position + batch.num_rows)
             row += batch.num_rows
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter:

@@ -199,6 +199,7 @@ class Chunk(_Row, table=True):
     error_sha256: str | None = None
     error_rows: int | None = Field(default=None, sa_type=BigInteger)
     input_rows: list[Any] | None = Field(default=None, sa_column=json_column())
+    """Lists of what `millrace.types.Reading` holds, the last two only since positions are told."""
     fingerprint: dict[str, Any] | None = Field(default=None, sa_column=json_column())
     error_code: str | None = None
     error_message: str | None = Field(default=None, sa_type=Text)

@@ -157,7 +157,7 @@ def _consequence(
                 "finished_at": db_now(now),
                 "rows_ok": 0,
                 "rows_err": 1,
-                "input_rows": [[_input_at(conn, ended), 1]],
+                "input_rows": [_buried(conn, ended)],
                 "error_code": "WORKER_CRASHED",
                 "error_message": f"the process died {crashes} times on this row alone: {detail}",
             }
@@ -191,14 +191,14 @@ def _add_children(
     return [idx for idx, _ in enumerate(rows, first)]
 
 
-def _input_at(conn: Connection, ended: Attempt) -> int:
+def _buried(conn: Connection, ended: Attempt) -> list[int | None]:
+    """The `Reading` of a row at a known place, which nobody can read to its end."""
     places = tables.job_input.c
-    index = conn.scalar(
-        select(places.index).where(
+    row = conn.execute(
+        select(places.index, places.base).where(
             places.job_id == ended.job_id,
             places.base <= ended.span.start,
             places.base + places.extent > ended.span.start,
         )
-    )
-    assert isinstance(index, int), "chunks tile the inputs"
-    return index
+    ).one()
+    return [row.index, 1, ended.span.start - row.base, None]

@@ -10,7 +10,7 @@ from millrace.db.now import db_now
 from millrace.errors import Conflict
 from millrace.lifecycle.guards import among, forbidden, lock_job, move_job
 from millrace.lifecycle.planning import add_chunks, pin, queue
-from millrace.lifecycle.publication import abandon, freeze, publish
+from millrace.lifecycle.publication import abandon, freeze, publish, recompute
 from millrace.lifecycle.reopening import reopen
 from millrace.lifecycle.submission import output_owned, submit, supersede
 from millrace.lifecycle.successor import retry_rows
@@ -30,6 +30,7 @@ __all__ = [
     "pin",
     "publish",
     "queue",
+    "recompute",
     "resume",
     "retry",
     "retry_rows",

@@ -25,7 +25,7 @@ from millrace.lifecycle.views import (
     WorkerView,
 )
 from millrace.spec import JobSpec
-from millrace.types import ChunkKind, ChunkState, Input, JobId, JobState, Part, Span
+from millrace.types import ChunkKind, ChunkState, Input, JobId, JobState, Part, Reading, Span
 
 __all__ = [
     "Backlog",
@@ -239,7 +239,7 @@ def _settled_chunk(row: Row[Any]) -> SettledChunk:
         rows_err=row.rows_err,
         part=_part(row.part_path, row.rows_ok, row.part_bytes, row.part_sha256),
         error_part=_part(row.error_path, row.error_rows, row.error_bytes, row.error_sha256),
-        input_rows=tuple((index, rows) for index, rows in row.input_rows or ()),
+        readings=tuple(Reading(*each) for each in row.input_rows or ()),
         fingerprint=row.fingerprint or {},
         error_code=row.error_code,
         error_message=row.error_message,

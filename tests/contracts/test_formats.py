@@ -73,6 +73,26 @@ def test_a_border_anywhere_leaves_each_row_in_exactly_one_range(name: str, form:
         assert all(at >= border for at in positions(second))
 
 
+def test_readers_agree_where_their_rows_meet(name: str, form: Format) -> None:
+    """Wherever a file is cut, the row behind the last one of a range is the first one of the next
+    range that has any.
+    """
+    source = Bytes(CONTENT[name])
+    layout = form.inspect(source, "rows")
+    for step in (1, 2, 3, 7, 50, layout.extent):
+        expected = 0
+        for start in range(0, layout.extent, step):
+            end = min(start + step, layout.extent)
+            for rows in form.read(source, start, end, layout.schema):
+                assert rows.start == expected
+                assert start <= rows.start < end
+                assert all(at >= rows.start for at in positions([rows]))
+                assert rows.end is not None
+                expected = rows.end
+            assert expected >= end
+        assert expected == layout.extent
+
+
 def test_rows_are_numbered_from_the_start_of_the_range(name: str, form: Format) -> None:
     source = Bytes(CONTENT[name])
     layout = form.inspect(source, "rows")

@@ -16,7 +16,10 @@ from tests.integration.conftest import StartChild
 from tests.lifecycle.stage import chunk_row, job_row
 from tests.running import carry_out, runner_of, running, verbs
 from tests.waiting import until
+from workers.child import ComputeChild
 from workers.chunk_runner import ChunkRunner
+from workers.order import WorkOrder
+from workers.spawn import ComputeSettings
 
 
 def practised(runner: ChunkRunner, job_id: JobId, each: float = 0.001) -> ChunkRunner:
@@ -85,6 +88,34 @@ def test_a_crash_counts_against_the_one_that_ran(
     rows = [chunk_row(database, job_id, idx) for idx in range(planned)]
     assert sum(row.crash_count > 0 for row in rows) == 1
     assert all(row.attempt == 1 for row in rows if row.crash_count == 0), "none was claimed again"
+
+
+class HandedLate(ComputeChild):
+    """A worker so busy that the process has died of the row at `deadly` before the next order."""
+
+    deadly = 0
+
+    def give(self, order: WorkOrder) -> None:
+        if any(given.start <= self.deadly < given.end for given in self._given):
+            until(lambda: not self._process.is_alive(), "it has died of its order")
+        super().give(order)
+
+
+def test_the_answer_to_an_empty_chunk_loses_no_row(database: Database, tmp_path: Path) -> None:
+    """F59: it was given to the process that followed, when the row before it was not answered."""
+    lines = stage.texts(2, _1="::exit 0")
+    stage.written(tmp_path, lines)
+    job_id = stage.started(database, tmp_path, chunk_bytes=7)
+    child = HandedLate(ComputeSettings(device="cpu"))
+    child.deadly = len(lines[0]) + 1
+    runner = practised(runner_of(database, child, tmp_path, batch_seconds=60.0), job_id)
+    try:
+        carry_out(database, runner, job_id)
+    finally:
+        child.kill()
+    job = stage.seen(database, job_id)
+    assert [row["id"] for row in stage.results(job)] == [0]
+    assert [(row["row"], row["code"]) for row in stage.errors(job)] == [(1, "WORKER_CRASHED")]
 
 
 def test_a_process_that_lies_is_replaced_for_each_of_a_batch(

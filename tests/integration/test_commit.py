@@ -14,7 +14,7 @@ from millrace.datasets import encode_schema
 from millrace.db.session import Database
 from millrace.errors import Unavailable
 from millrace.lifecycle import chunks, jobs
-from millrace.types import ChunkResult, Kept, Lease, Part, Span
+from millrace.types import ChunkResult, Kept, Lease, Part, Reading, Span
 from tests.clocks import FakeClock
 from tests.faults import FaultyDatabase, Switch
 from tests.lifecycle.stage import (
@@ -65,7 +65,7 @@ def answer_to(lease: Lease, **changes: Any) -> Finished:
         part=Part("parts/0-a1-abc.jsonl", 9, 100, SHA),
         error_part=Part("errors/0-a1-abc.jsonl", 1, 10, SHA),
         fingerprint={"engine": "echo"},
-        input_rows=(10,),
+        readings=(Reading(0, 10, 0, 10),),
     )
     return answer.model_copy(update=changes)
 
@@ -81,7 +81,7 @@ def test_an_answer_has_what_was_to_be_kept(lease: Lease) -> None:
     with pytest.raises(AnswerRejected, match="lost rows"):
         accepted(order, answer_to(lease, **lost, **errors))
     with pytest.raises(AnswerRejected, match="other rows than its parent"):
-        accepted(order, answer_to(lease, **lost, input_rows=(8,)))
+        accepted(order, answer_to(lease, **lost, readings=(Reading(0, 8),)))
 
 
 def commits(database: Database, lease: Lease) -> int:
@@ -125,7 +125,7 @@ def test_an_unknown_outcome_is_committed_once(
     assert commits(database, lease) == 1
     row = chunk_row(database, lease.job_id)
     assert (row.state, row.rows_ok, row.rows_err) == ("committed", 9, 1)
-    assert row.input_rows == [[0, 10]]
+    assert row.input_rows == [[0, 10, 0, 10]]
 
 
 class Thief(FakeClock):
@@ -274,21 +274,32 @@ def _part(path: str, rows: int = 9) -> Part:
     return Part(path, rows, 100, SHA)
 
 
+def _read(*rows: int) -> dict[str, Any]:
+    return {"readings": tuple(Reading(index, each) for index, each in enumerate(rows))}
+
+
 LIES: dict[str, dict[str, Any]] = {
+    "an answer to another order": {"token": "f" * 32},
     "more results than in its part": {"rows_ok": 10},
     "results without a part": {"part": None},
     "fewer errors than in its part": {"rows_err": 0},
-    "a row that was read but not answered": {"input_rows": (11,)},
-    "a row that was answered but not read": {"input_rows": (9,)},
-    "negative rows": {"rows_ok": -1, "part": _part("parts/0-a1-abc.jsonl", -1), "input_rows": (0,)},
+    "a row that was read but not answered": _read(11),
+    "a row that was answered but not read": _read(9),
+    "negative rows": {"rows_ok": -1, "part": _part("parts/0-a1-abc.jsonl", -1), **_read(0)},
     "more rows than positions": {
         "rows_ok": 11,
         "part": _part("parts/0-a1-abc.jsonl", 11),
-        "input_rows": (12,),
+        **_read(12),
     },
-    "an input that it was not given": {"input_rows": (5, 5)},
-    "no input at all": {"input_rows": ()},
-    "negative rows of an input": {"input_rows": (-10,)},
+    "an input that it was not given": _read(5, 5),
+    "no input at all": _read(),
+    "negative rows of an input": _read(-10),
+    "another input": {"readings": (Reading(1, 10),)},
+    "rows before its own": {"readings": (Reading(0, 10, -1, 10),)},
+    "rows behind its own": {"readings": (Reading(0, 10, 10, 11),)},
+    "rows that end where they start": {"readings": (Reading(0, 10, 0, 0),)},
+    "rows that end behind the file": {"readings": (Reading(0, 10, 0, 11),)},
+    "rows with an end and no start": {"readings": (Reading(0, 10, None, 10),)},
     "another attempt's part": {"part": _part("parts/0-a2-abc.jsonl")},
     "a longer stem": {"part": _part("parts/0-a1-abcd.jsonl")},
     "a part among the errors": {"part": _part("errors/0-a1-abc.jsonl")},
@@ -312,7 +323,7 @@ def test_lies_are_rejected(lease: Lease, lie: dict[str, Any]) -> None:
 
 def test_rows_that_were_in_flight_before_cannot_be_gone(lease: Lease) -> None:
     """Where an earlier attempt died on a row, there is one: an empty answer would lose it."""
-    nothing = {"rows_ok": 0, "rows_err": 0, "part": None, "error_part": None, "input_rows": (0,)}
+    nothing = {"rows_ok": 0, "rows_err": 0, "part": None, "error_part": None, **_read(0)}
     order = order_of(lease)
     assert accepted(order, answer_to(lease, **nothing)).rows_ok == 0
     with pytest.raises(AnswerRejected):

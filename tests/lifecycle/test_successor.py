@@ -12,7 +12,7 @@ from millrace.db.session import Database
 from millrace.errors import Conflict
 from millrace.lifecycle import chunks, jobs, kept, queries
 from millrace.lifecycle.retry import Bury, Retry, Split
-from millrace.types import JobId, JobState, Kept, Part, PlannedChunk, Span
+from millrace.types import JobId, JobState, Kept, Part, PlannedChunk, Reading, Span
 from tests.lifecycle.at_once import THREADS, at_once
 from tests.lifecycle.stage import (
     LATER,
@@ -29,7 +29,9 @@ from tests.lifecycle.stage import (
 
 FOLDER = "file:///out-retry-1"
 PART = Part("parts/0.jsonl", 8, 100, "cd" * 32)
-KEPT = Kept("file:///out", PART, Span(0, 10), (5, 2, 3), ((0, 10),), ({"engine": "echo"},))
+KEPT = Kept(
+    "file:///out", PART, Span(0, 10), (5, 2, 3), (Reading(0, 10, 0, 10),), ({"engine": "echo"},)
+)
 
 
 def keeping(conn: Connection, *keeps: Kept | None) -> JobId:

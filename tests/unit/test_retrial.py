@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from millrace.errors import Conflict, InvalidInput
 from millrace.lifecycle.queries import SettledChunk
-from millrace.types import ChunkState, Kept, Part, Span
+from millrace.types import ChunkState, Kept, Part, Reading, Span
 from scheduler import retrial
 from scheduler.retrial import mirrored, runs_of
 
@@ -21,7 +21,7 @@ def settled(idx: int, rows_ok: int, rows_err: int, kept: Kept | None = None) -> 
     span = Span(10 * idx, 10 * idx + 10)
     part = Part(f"parts/{idx}.jsonl", rows_ok, 9, "ab" * 32) if rows_ok else None
     state = ChunkState.COMMITTED
-    read = ((0, rows_ok + rows_err),)
+    read = (Reading(0, rows_ok + rows_err),)
     return SettledChunk(
         *(idx, span, state, 1, rows_ok, rows_err, part, None, read, {"at": idx}, None, None),
         weight=7,
