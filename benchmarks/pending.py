@@ -19,7 +19,7 @@ from benchmarks.report import machine
 from millrace.db.session import Database
 from millrace.lifecycle import chunks, jobs, queries
 from millrace.spec import JobSpec, ModelRef
-from millrace.types import ChunkResult, Input, JobId, Join, PlannedChunk, Span, WorkerId
+from millrace.types import ChunkResult, Input, JobId, Join, PlannedChunk, Reading, Span, WorkerId
 from tests import postgres
 
 FEW = 1_000
@@ -29,7 +29,7 @@ DUE_AGAIN = 0.0
 """Seconds after which a chunk may be rung for again: at once, so that every round does the same."""
 
 WORKER = WorkerId("bench")
-NOTHING = ChunkResult(1, 0, None, None, ((0, 1),), {})
+NOTHING = ChunkResult(1, 0, None, None, (Reading(0, 1),), {})
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from millrace.errors import InvalidInput
+from millrace.errors import NotFound, UnsoundResults
 from millrace.lifecycle.queries import SettledChunk
 from millrace.spec import JobSpec
 from millrace.storage.base import Storage, blocks
-from millrace.types import Input, Part
+from millrace.types import Input, Part, Reading
 
 _ONE_LINE_A_ROW = frozenset({"jsonl", "text"})
 
@@ -25,27 +25,27 @@ def error_records(
 ) -> Iterator[dict[str, Any]]:
     """The records of all settled chunks (consecutive from the first one), in input order.
 
-    Raises `InvalidInput` where a file of them is not, byte for byte, what was committed.
+    Raises `UnsoundResults` where a file of them is not, byte for byte, what was committed.
     """
     by_index = {each.index: each for each in inputs}
     first_row = 0
     first_of_input = dict.fromkeys(by_index, 0)
     for chunk in settled:
         if chunk.error_part is not None:
-            for raw in _records(store, spec.output, chunk.error_part):
+            for raw in _records(store, spec.output, chunk.idx, chunk.error_part):
                 yield _final(raw, by_index, first_row, first_of_input)
         elif chunk.rows_err:
             yield _final(_buried(chunk, inputs), by_index, first_row, first_of_input)
         first_row += chunk.rows_ok + chunk.rows_err
-        for index, rows in rows_by_input(chunk, inputs):
-            first_of_input[index] += rows
+        for each in readings(chunk, inputs):
+            first_of_input[each.index] += each.rows
 
 
-def rows_by_input(chunk: SettledChunk, inputs: Sequence[Input]) -> tuple[tuple[int, int], ...]:
-    """Pairs (input index, rows of it that the chunk answers for)."""
-    if chunk.input_rows or not chunk.rows_err:
-        return chunk.input_rows
-    return ((_input_at(chunk.span.start, inputs).index, chunk.rows_err),)
+def readings(chunk: SettledChunk, inputs: Sequence[Input]) -> tuple[Reading, ...]:
+    """What the chunk answers for, of each of its inputs."""
+    if chunk.readings or not chunk.rows_err:
+        return chunk.readings
+    return (Reading(_input_at(chunk.span.start, inputs).index, chunk.rows_err),)
 
 
 def _final(
@@ -83,14 +83,14 @@ def _input_at(position: int, inputs: Sequence[Input]) -> Input:
     return next(each for each in inputs if each.base <= position < each.base + each.extent)
 
 
-def _records(store: Storage, output: str, part: Part) -> Iterator[dict[str, Any]]:
+def _records(store: Storage, output: str, idx: int, part: Part) -> Iterator[dict[str, Any]]:
     try:
         yield from map(json.loads, _lines(store, f"{output}/{part.path}", part.sha256))
-    except ValueError:
-        raise InvalidInput(
+    except (ValueError, NotFound):
+        raise UnsoundResults(
             "PART_DAMAGED",
             f"{part.path} is not what was committed: something outside Millrace changed the output",
-            "run the job again into another --output",
+            [idx],
         ) from None
 
 

@@ -4,6 +4,8 @@ MillraceError            code, message, hint, exit code
 ├── UsageError           2   the command line itself
 ├── InvalidInput         3   a file, row, model or setting that cannot be used
 │   ├── InputChanged     3   an input is not what was pinned
+│   ├── ModelError       3   a model that cannot be found, loaded or run at all
+│   ├── UnsoundResults   3   what chunks have committed cannot be published
 │   └── FieldInvalid     3   one field of a request
 ├── NotFound             4
 ├── AccessDenied         5   no valid key, or one that does not reach so far
@@ -15,6 +17,7 @@ MillraceError            code, message, hint, exit code
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar
 
 
@@ -60,6 +63,14 @@ class FieldInvalid(InvalidInput):
 
 class ModelError(InvalidInput):
     """A model that cannot be found, loaded or run at all."""
+
+
+class UnsoundResults(InvalidInput):
+    """What `chunks` (by number) have committed is not there any more, or cannot be all there is."""
+
+    def __init__(self, code: str, message: str, chunks: Collection[int]) -> None:
+        super().__init__(code, message, "run the job again into another --output")
+        self.chunks = chunks
 
 
 class NotFound(MillraceError):

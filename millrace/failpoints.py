@@ -55,6 +55,7 @@ FAILPOINTS: dict[str, str] = {
     "f.published": "the job has ended",
     "s.before_put": "a spooled file is about to get its final name",
     "s.after_put": "a file has its final name, the caller does not know",
+    "s.before_settle": "files have their final names and are not synced",
     "s.before_put_once": "a manifest is about to be created",
     "s.after_put_once": "a manifest was created, the caller does not know",
 }

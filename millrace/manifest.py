@@ -52,6 +52,13 @@ class ManifestPart(ManifestErrors):
     rows_in: int
 
 
+class ManifestParent(_Entry):
+    """The published job whose error rows this one computed anew, keeping all others."""
+
+    job: str
+    manifest_sha256: Sha256
+
+
 class RowCounts(_Entry):
     input: int
     ok: int
@@ -72,13 +79,16 @@ class Manifest(_Entry):
     errors: tuple[ManifestErrors, ...]
     computed_by: tuple[Mapping[str, JsonValue], ...]
     """The distinct engines that took part: model hash, engine, versions, device, options."""
+    parent: ManifestParent | None = None
+    """Left out where there is none."""
 
     def paths(self) -> tuple[str, ...]:
         """Every object that is published, parts first."""
         return (*(part.path for part in self.parts), *(part.path for part in self.errors))
 
     def to_bytes(self) -> bytes:
-        return rfc8785.dumps(self.model_dump(mode="json")) + b"\n"
+        left_out = {"parent"} if self.parent is None else None
+        return rfc8785.dumps(self.model_dump(mode="json", exclude=left_out)) + b"\n"
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Manifest:

@@ -105,9 +105,9 @@ class Settings(BaseSettings):
     """How often an idle worker looks in the database for work that nobody rang for."""
     seen_seconds: Seconds = 10.0
     """How often a worker says that it lives, and what it holds."""
-    max_batch: Annotated[int, Field(ge=1, le=1024)] = 64
+    max_batch: Annotated[int, Field(ge=1, le=1024)] = 256
     """Chunks that a worker may claim at once, where they are tiny."""
-    batch_seconds: Seconds = 1.0
+    batch_seconds: Seconds = 0.5
     """About how much work a worker claims at once."""
 
     re_ring_seconds: Seconds = 30.0

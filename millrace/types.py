@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType, TypeAlias
+from typing import Any, NewType, TypeAlias
 
 JobId = NewType("JobId", str)
 WorkerId = NewType("WorkerId", str)
@@ -112,11 +112,51 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a chunk has read of one input, and where that meets what its neighbours read.
+
+    The row behind its last one has to be the first one of the next chunk that has any: a row that
+    somebody skipped, or read twice, breaks this chain. Positions are those in the file.
+    """
+
+    index: int
+    """Of the input."""
+    rows: int
+    start: int | None = None
+    """Where its first row starts; None for no row, or where the format cannot tell."""
+    end: int | None = None
+    """Where the row behind its last one starts; None where nobody went so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an earlier job got right of a chunk: its part, and where rows are missing in it."""
+
+    output: str
+    """The folder that the part's path is relative to."""
+    part: Part
+    span: Span
+    """The whole chunk, from whose first row on rows are counted; splits of it share it."""
+    runs: tuple[int, ...]
+    """Lengths of runs of rows, by turns kept and missing; a kept one, maybe of no rows, first."""
+    readings: tuple[Reading, ...]
+    """What the earlier job had read of each input, in input order."""
+    fingerprints: tuple[dict[str, Any], ...]
+    """What computed the part; none is in it twice."""
+
+    @property
+    def is_whole(self) -> bool:
+        """No row of the chunk is missing."""
+        return not any(self.runs[1::2])
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedChunk:
     """One block of the plan; `weight` is its share of the input in bytes, for progress and ETA."""
 
     span: Span
     weight: int
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +167,6 @@ class ChunkResult:
     rows_err: int
     part: Part | None
     error_part: Part | None
-    input_rows: tuple[tuple[int, int], ...]
-    """Pairs (input index, rows read from it), in input order."""
+    readings: tuple[Reading, ...]
+    """One for each input that it overlaps, in input order."""
     fingerprint: dict[str, Json]

@@ -22,6 +22,10 @@ from scheduler.supply import Supply
 from scheduler.window import Placing, placings, size
 
 _SHORTEST_REST = 0.05
+_DRAINED = 4
+"""A window of which no more than such a part is left was too small: the next one is twice as big,
+and looked after soon.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Desk:
         self._job_id = job_id
         self._ledger = Ledger(settings.tenant_weights, settings.ageing_seconds)
         self._size = 0
+        self._drained = False
 
     def look(self, connection: Connection, now: float | None) -> Outlook:
         """Read what there is to do, and who may do it."""
@@ -71,7 +76,10 @@ class Desk:
     def orders(self, connection: Connection, outlook: Outlook, now: float | None) -> list[Order]:
         """What is missing in the window, in the order of urgency."""
         seconds = max(self._settings.window_seconds, 2 * self._ledger.seconds)
-        self._size = size(outlook.staff.slots, self._ledger.begun.per_second, seconds)
+        rate = self._ledger.begun.per_second
+        self._drained = len(outlook.rung) <= self._size // _DRAINED
+        least = 2 * self._size if self._drained else 0
+        self._size = size(outlook.staff.slots, rate, seconds, least)
         supply = Supply(partial(self._due, connection, now))
         hints = self._hints(outlook)
         orders = [
@@ -82,10 +90,13 @@ class Desk:
         rung = {(each.job_id, each.idx) for each in outlook.rung}
         new = {(order.job_id, idx) for order in orders for idx in order.idxs} - rung
         self._ledger.rang(Counter(job_id for job_id, _ in new))
+        self._drained = self._drained and bool(new)
         return orders
 
     def rest(self, longest: float) -> float:
         """Seconds until about half of the window may have been begun, at most `longest`."""
+        if self._drained:
+            return min(longest, _SHORTEST_REST)
         rate = self._ledger.begun.per_second
         return min(longest, max(_SHORTEST_REST, self._size / rate / 2)) if rate else longest
 

@@ -14,6 +14,9 @@ from millrace.lifecycle.queries import JobView, Progress
 from millrace.types import JobState
 from scheduler.patience import Patience
 
+_SOON_SECONDS = 0.05
+_YOUNG_SECONDS = 1.0
+"""Whoever waits for a chunk that takes longer does not mind half a second."""
 _UNPUBLISHED = frozenset({JobState.VALIDATING, JobState.QUEUED, JobState.RUNNING, JobState.PAUSED})
 
 
@@ -22,6 +25,7 @@ class Finisher:
         self._database = database
         self._interval = interval
         self._patience = Patience()
+        self._moved = False
 
     def tick(self, now: float | None = None) -> float:
         """Fail, expire or freeze each job that is due for it."""
@@ -29,16 +33,20 @@ class Finisher:
             moment = occupancy.clock(connection) if now is None else now
             unpublished = queries.jobs_in(connection, _UNPUBLISHED)
             settled = set(queries.ready_to_freeze(connection))
+            closing = queries.are_closing(connection, _YOUNG_SECONDS, now=now)
+        self._moved = False
         for job in unpublished:
             end = partial(self._end, job, settled=job.id in settled, moment=moment, now=now)
             self._patience.attempt(job.id, end)
-        return self._interval
+        if self._moved:
+            return 0.0
+        return min(_SOON_SECONDS, self._interval) if closing else self._interval
 
     def _end(self, job: JobView, *, settled: bool, moment: float, now: float | None) -> None:
         move = self._due_move(job, settled=settled, moment=moment, now=now)
         if move is not None:
             failpoint("r.before_freeze")
-            self._database.transact(move)
+            self._moved = self._database.transact(move) or self._moved
             failpoint("r.frozen")
 
     def _due_move(

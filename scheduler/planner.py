@@ -16,13 +16,16 @@ from millrace.failpoints import failpoint
 from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.queries import JobView
 from millrace.planning.plan import plan_of
+from millrace.published import failed_rows
 from millrace.telemetry import fields
 from millrace.types import JobId, JobState
 from scheduler import staff
 from scheduler.patience import Patience
+from scheduler.retrial import mirrored
 
 log = logging.getLogger(__name__)
 
+_SOON_SECONDS = 0.05
 _TRIES = 3
 """Failures that nobody foresaw before a job that cannot be planned is ended."""
 
@@ -55,18 +58,26 @@ class Planner:
         """Plan every job that waits for it; a job that cannot be planned fails with the reason."""
         with self._database.read() as connection:
             waiting = queries.jobs_in(connection, {JobState.VALIDATING})
-        for job in waiting:
-            if not self._patience.is_due(job.id):
-                continue
-            if self._threads:
-                self._begin(job)
-            else:
-                self._try(job)
-        return self._interval
+        due = [job for job in waiting if self._patience.is_due(job.id)]
+        if not self._threads:
+            planned = [job for job in due if self._try(job)]
+            return 0.0 if planned else self._interval
+        ended = self._clear()
+        for job in due:
+            self._begin(job)
+        if ended:
+            return 0.0
+        return min(_SOON_SECONDS, self._interval) if self._under_way else self._interval
 
     def plan(self, job: JobView) -> None:
-        """Pin the inputs of one job, cut them and queue it; `InvalidInput` says what is wrong."""
+        """Pin the inputs of one job, cut them and queue it; `InvalidInput` says what is wrong.
+
+        A job that retries the rows of another one gets that one's inputs and chunks.
+        """
         failpoint("p.before_plan")
+        if job.parent_id is not None:
+            self._plan_retry(job, job.parent_id)
+            return
         plan = plan_of(job.spec, slots=self._slots or self._live(job.spec.pool))
         failpoint("p.surveyed")
         with self._database.write() as connection:
@@ -78,8 +89,27 @@ class Planner:
             jobs.queue(connection, job.id)
         failpoint("p.planned")
 
-    def _begin(self, job: JobView) -> None:
+    def _plan_retry(self, job: JobView, parent_id: JobId) -> None:
+        with self._database.read() as connection:
+            parent = queries.known_job(connection, parent_id)
+            inputs = queries.inputs(connection, parent_id)
+        with failed_rows(parent) as failed:
+            failpoint("p.surveyed")
+            with self._database.read() as reading, self._database.write() as connection:
+                jobs.pin(connection, job.id, inputs, parent.arrow_schema, parent.plan_notes)
+                settled = queries.settled_chunks(reading, parent_id)
+                jobs.add_chunks(connection, job.id, mirrored(parent.spec.output, settled, failed))
+                failpoint("p.in_plan")
+                jobs.queue(connection, job.id)
+        failpoint("p.planned")
+
+    def _clear(self) -> bool:
+        """Forget the threads that have ended; whether there were any."""
+        before = len(self._under_way)
         self._under_way = {name: each for name, each in self._under_way.items() if each.is_alive()}
+        return len(self._under_way) < before
+
+    def _begin(self, job: JobView) -> None:
         if job.id in self._under_way or len(self._under_way) >= self._threads:
             return
         # A daemon: what a scheduler that ends has not planned, the next one plans.
@@ -87,7 +117,7 @@ class Planner:
         self._under_way[job.id] = thread
         thread.start()
 
-    def _try(self, job: JobView) -> None:
+    def _try(self, job: JobView) -> bool:
         """Plan one job, or fail it with the reason, or leave it alone for a while."""
         try:
             self.plan(job)
@@ -102,6 +132,8 @@ class Planner:
                 self._fail(job, _unforeseen(error))
         else:
             self._patience.passed(job.id)
+            return True
+        return False
 
     def _fail(self, job: JobView, error: MillraceError) -> None:
         """Fail the job, unless another scheduler has planned it, or it was cancelled, meanwhile."""

@@ -7,7 +7,7 @@ from functools import partial
 from millrace.db.session import Database
 from millrace.failpoints import failpoint
 from millrace.lifecycle import chunks, jobs, queries
-from millrace.types import JobState
+from millrace.types import JobId, JobState
 from scheduler.patience import Patience
 
 
@@ -19,13 +19,24 @@ class Rescuer:
         self._patience = Patience()
 
     def tick(self, now: float | None = None) -> float:
-        """Reap expired leases and close cancelled jobs that no worker touches any more."""
+        """Reap expired leases and close cancelled jobs that no worker touches any more.
+
+        Each job by itself: one whose chunks cannot be judged keeps no other waiting.
+        """
         failpoint("r.before_reap")
-        reaped = self._database.transact(partial(chunks.reap, limit=self._batch, now=now))
+        with self._database.read() as connection:
+            lapsed = chunks.lapsed(connection, now=now)
+        taken: list[int] = []
+        for job_id in lapsed:
+            self._patience.attempt(f"leases of {job_id}", partial(self._reap, job_id, now, taken))
         failpoint("r.reaped")
         with self._database.read() as connection:
             cancelling = queries.jobs_in(connection, {JobState.CANCELLING})
         for job in cancelling:
             close = partial(jobs.close_cancelled, job_id=job.id, now=now)
             self._patience.attempt(job.id, partial(self._database.transact, close))
-        return 0.0 if len(reaped) == self._batch else self._interval
+        return 0.0 if self._batch in taken else self._interval
+
+    def _reap(self, job_id: JobId, now: float | None, taken: list[int]) -> None:
+        reap = partial(chunks.reap, limit=self._batch, job_id=job_id, now=now)
+        taken.append(len(self._database.transact(reap)))

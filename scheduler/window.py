@@ -12,7 +12,7 @@ from millrace.types import JobId
 from scheduler.fairness import Share
 
 MOST_CHUNKS = 2_000
-MOST_PER_SLOT = 256
+MOST_PER_SLOT = 512
 LEAST_PER_SLOT = 2
 
 _STEP = 1e-6
@@ -28,11 +28,14 @@ class Placing:
     at: float | None
 
 
-def size(slots: int, per_second: float, seconds: float) -> int:
-    """Chunks that keep so many slots busy for `seconds`, at the rate they were begun lately."""
+def size(slots: int, per_second: float, seconds: float, least: int = 0) -> int:
+    """Chunks that keep so many slots busy for `seconds`, at the rate they were begun lately.
+
+    It is `least` where that rate is known to tell too little.
+    """
     slots = max(1, slots)
     most = min(MOST_CHUNKS, MOST_PER_SLOT * slots)
-    return min(most, max(LEAST_PER_SLOT * slots, math.ceil(per_second * seconds)))
+    return min(most, max(LEAST_PER_SLOT * slots, least, math.ceil(per_second * seconds)))
 
 
 def placings(wanted: Iterable[Share], rung: Sequence[Rung]) -> Iterator[Placing]:

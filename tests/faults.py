@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -88,6 +88,9 @@ class FaultyStorage(LocalStorage):
 
     def put(self, spooled: Path, uri: str, sha256: str) -> None:
         self._through(lambda: LocalStorage.put(self, spooled, uri, sha256))
+
+    def settle(self, uris: Collection[str]) -> None:
+        self._through(lambda: LocalStorage.settle(self, uris))
 
     def put_once(self, uri: str, content: bytes) -> bytes:
         return self._through(lambda: LocalStorage().put_once(uri, content))

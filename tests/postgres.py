@@ -45,6 +45,11 @@ class PostgresServer:
         finally:
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    @property
+    def socket(self) -> Path:
+        """The file on which it listens, where it is reached by one."""
+        return Path(self._host) / ".s.PGSQL.5432"
+
     def close(self) -> None:
         self._admin.dispose()
 

@@ -7,6 +7,7 @@ import signal
 import threading
 from typing import Any
 
+from millrace.types import Reading
 from workers.order import MAX_MESSAGE_BYTES, Finished, Progress, Stopped, WorkOrder
 from workers.spawn import ComputeSettings
 
@@ -61,7 +62,7 @@ def boast(connection: Any, settings: ComputeSettings) -> None:
             part=None,
             error_part=None,
             fingerprint={},
-            input_rows=(10,),
+            readings=(Reading(0, 10),),
         )
         _send(connection, claim)
 

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
 from millrace.db.now import db_now
 from millrace.db.session import Database
 from millrace.errors import InvalidInput, Unavailable
+from tests.postgres import PostgresServer
+from tests.servers.proxy import Proxy, Toxic
 
 COUNT = text("SELECT count(*) FROM worker")
 
@@ -209,6 +212,68 @@ class TestFaults:
             database.transact(lose_connection)
         assert refusal.value.code == "DATABASE_UNREACHABLE"
         assert workers(database) == 0
+
+
+class TestSilence:
+    """F31: something between us and Postgres acknowledges what we say and passes nothing on."""
+
+    @pytest.fixture
+    def proxy(self, postgres_server: PostgresServer) -> Iterator[Proxy]:
+        with Proxy(postgres_server.socket) as between:
+            yield between
+
+    @pytest.fixture
+    def distant(
+        self, postgres_server: PostgresServer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Database]:
+        """A database beyond the proxy, of which we expect a sign in half a second."""
+        monkeypatch.setattr("millrace.db.session.SILENCE_SECONDS", 0.5)
+        with postgres_server.database() as url:
+            name = make_url(url).database
+            opened = Database.connect(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}")
+            yield opened
+            opened.close()
+
+    def test_a_statement_is_not_waited_for_for_ever(self, distant: Database, proxy: Proxy) -> None:
+        def read() -> None:
+            with distant.read() as connection:
+                assert connection.scalar(COUNT) == 0
+                proxy.toxic = Toxic.BLACKHOLE
+                connection.scalar(COUNT)
+
+        with pytest.raises(Unavailable) as refusal:
+            read()
+        assert refusal.value.code == "DATABASE_UNREACHABLE"
+        assert "0.5 seconds" in refusal.value.message
+        proxy.toxic = Toxic.PASS
+        assert workers(distant) == 0
+
+    def test_nor_is_a_commit(self, distant: Database, proxy: Proxy) -> None:
+        def write() -> None:
+            with distant.write() as connection:
+                add_worker(connection, "w")
+                proxy.toxic = Toxic.BLACKHOLE
+
+        with pytest.raises(Unavailable) as refusal:
+            write()
+        assert refusal.value.code == "DATABASE_UNREACHABLE"
+        proxy.toxic = Toxic.PASS
+        assert workers(distant) in (0, 1), "nobody knows, but the question is answered"
+
+    def test_nor_is_a_connection_that_rested(self, distant: Database, proxy: Proxy) -> None:
+        assert workers(distant) == 0
+        proxy.toxic = Toxic.BLACKHOLE
+        restored = threading.Timer(0.8, setattr, (proxy, "toxic", Toxic.PASS))
+        restored.start()
+        assert workers(distant) == 0, "another one is opened, and takes its time"
+        restored.join()
+
+    def test_whoever_gives_signs_may_take_longer(self, distant: Database) -> None:
+        talk = "RAISE NOTICE 'still here'; PERFORM pg_sleep(0.2);"
+        with distant.write() as connection:
+            connection.execute(text(f"DO $$ BEGIN FOR i IN 1..5 LOOP {talk} END LOOP; END $$"))
+            add_worker(connection, "w")
+        assert workers(distant) == 1
 
 
 def test_connecting_imports_no_driver_that_is_not_needed() -> None:

@@ -51,6 +51,8 @@ LOOKS: dict[str, tuple[Look, list[str]]] = {
     "ready_to_freeze": (lambda conn, job: queries.ready_to_freeze(conn), ["ix_chunk_due"]),
     "freeze": (lambda conn, job: jobs.freeze(conn, job, now=NOW), ["ix_chunk_due"]),
     "pause": (lambda conn, job: jobs.pause(conn, job, now=NOW), RUNG_INDEXES),
+    "lapsed": (lambda conn, job: chunks.lapsed(conn, now=NOW), LEASE_INDEXES),
+    "reap of one job": (lambda conn, job: chunks.reap(conn, 10, job_id=job), LEASE_INDEXES),
     "reap": (lambda conn, job: chunks.reap(conn, 10, now=NOW), LEASE_INDEXES),
     "reap by the database's clock": (lambda conn, job: chunks.reap(conn, 10), LEASE_INDEXES),
     "release_owned": (lambda conn, job: chunks.release_owned(conn, B, now=NOW), LEASE_INDEXES),

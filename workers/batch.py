@@ -12,11 +12,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
+from millrace import storage
 from millrace.errors import LeaseLost, Unavailable
 from millrace.lifecycle import queries
 from millrace.telemetry import fields
-from millrace.types import JobState, Lease
+from millrace.types import ChunkResult, JobState, Lease
 from workers import ending
 from workers.acceptance import AnswerRejected, accepted
 from workers.bench import Bench
@@ -24,7 +26,6 @@ from workers.child import Abandoned, Answer, Crashed
 from workers.harvest import Harvest
 from workers.heartbeat import Heartbeat
 from workers.order import Finished, Progress, Stopped, WorkOrder
-from workers.order_desk import write_orders
 from workers.recovery import LOCAL_FAULTS
 
 log = logging.getLogger(__name__)
@@ -34,16 +35,22 @@ _PATIENCE = 2.0
 """What was not begun after so many times the length of a batch is left to others."""
 
 
+_AT_FAULT = "the machine is at fault"
+
+
 class Batch:
     """Each of its leases has ended when `carry_out` returns, or is left to run out."""
 
-    def __init__(self, bench: Bench, beat: Heartbeat, leases: Sequence[Lease]) -> None:
+    def __init__(
+        self, bench: Bench, beat: Heartbeat, leases: Sequence[Lease], orders: Sequence[WorkOrder]
+    ) -> None:
         self._bench = bench
         self._beat = beat
         self._job_id = leases[0].job_id
-        self._harvest = Harvest(bench.database, beat, bench.drain, bench.clock)
-        self._leases = leases
-        self._waiting: deque[tuple[Lease, WorkOrder]] = deque()
+        self._harvest = Harvest(
+            bench.database, beat, bench.drain, bench.clock, partial(_settle, orders[0].spec.output)
+        )
+        self._waiting = deque(zip(leases, orders, strict=True))
         self._given: deque[tuple[Lease, WorkOrder]] = deque()
         self._lost: list[Lease] = []
         self._began: float | None = None
@@ -52,14 +59,15 @@ class Batch:
 
     def carry_out(self) -> None:
         """Compute, commit, and let go of what cannot be done here."""
-        with self._bench.database.read() as connection:
-            orders = write_orders(connection, self._leases)
-        self._waiting.extend(zip(self._leases, orders, strict=True))
         try:
             while self._feed():
                 self._next()
-                self._harvest.bring_in()
                 self._shed()
+                # the child goes on while we commit
+                self._feed()
+                self._harvest.bring_in()
+                if self._heed_fault():
+                    self._let_go(_AT_FAULT)
         except Exception:
             self._leave()
             raise
@@ -71,8 +79,17 @@ class Batch:
         if self._bench.child.busy:
             self._bench.child.kill()
         self._harvest.bring_in_all()
+        self._heed_fault()
         # a job that was cancelled wants them no more, and cannot end while they are leased to us
         self._release([*self._lost, *self._harvest.lost], "the job no longer wants it")
+
+    def _heed_fault(self) -> bool:
+        """Rest where parts could not be settled for want of this machine's health."""
+        fault, self._harvest.fault = self._harvest.fault, None
+        if fault is None or fault.code not in LOCAL_FAULTS:
+            return False
+        self._bench.recovery.begin(fault)
+        return True
 
     def _feed(self) -> bool:
         """Keep the child in work; false where there is none left."""
@@ -116,7 +133,7 @@ class Batch:
                 ending.release(database, lease, infra=True, reason=reason)
                 if answer.code in LOCAL_FAULTS:
                     self._bench.recovery.begin(answer)
-                    self._let_go("the machine is at fault")
+                    self._let_go(_AT_FAULT)
             case Stopped(reason="model"):
                 ending.refuse_model(database, lease, answer)
                 self._let_go("its model was refused here")
@@ -215,3 +232,8 @@ class Batch:
     def _lose(self, lease: Lease) -> None:
         log.info("lease lost %s", fields(job=lease.job_id, chunk=lease.idx))
         self._lost.append(lease)
+
+
+def _settle(output: str, results: Sequence[ChunkResult]) -> None:
+    parts = (part for each in results for part in (each.part, each.error_part) if part)
+    storage.for_uri(output).settle([f"{output.rstrip('/')}/{part.path}" for part in parts])

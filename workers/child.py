@@ -13,6 +13,7 @@ import multiprocess
 import multiprocess.connection
 import psutil
 
+from millrace.spec import JobSpec
 from workers.line import Line
 from workers.order import FROM_CHILD, Finished, Progress, Stopped, WorkOrder
 from workers.spawn import ComputeSettings, begin
@@ -62,7 +63,7 @@ class ComputeChild:
         self._process: Any = None
         self._line: Any = None
         self._given: deque[WorkOrder] = deque()
-        self._model: str | None = None
+        self._loaded: JobSpec | None = None
 
     @property
     def pid(self) -> int | None:
@@ -76,11 +77,17 @@ class ComputeChild:
     @property
     def model(self) -> str | None:
         """What it holds: the SHA-256 of a model, or the name of an engine that has none."""
-        return self._model
+        if self._loaded is None:
+            return None
+        return self._loaded.model.sha256 or self._loaded.model.engine
 
     def start(self) -> None:
-        """Start the process unless one is alive; returns before it is ready."""
-        if self._process is not None and self._process.is_alive():
+        """Start the process unless one is alive; returns before it is ready.
+
+        One that has died of its orders stays until `answer` has told so: whatever a new one said
+        would be taken for their answer.
+        """
+        if self.busy or (self._process is not None and self._process.is_alive()):
             return
         self.kill()
         self._bystanders = frozenset(each.pid for each in psutil.Process().children())
@@ -109,7 +116,7 @@ class ComputeChild:
         """
         order = self._given[0]
         suspects: tuple[int, ...] = ()
-        loaded = False
+        loaded = self._has_loaded(order.spec)
         try:
             while True:
                 reason = interrupted()
@@ -122,7 +129,7 @@ class ComputeChild:
                 match FROM_CHILD.validate_json(message):
                     case Progress() as progress:
                         suspects, loaded = progress.in_flight, True
-                        self._model = order.spec.model.sha256 or order.spec.model.engine
+                        self._loaded = order.spec
                         on_progress(progress)
                     case answer if answer.token == order.token:
                         self._given.popleft()
@@ -137,6 +144,12 @@ class ComputeChild:
         except ValueError as error:
             self.kill()
             return Crashed(f"CHILD_PROTOCOL: {str(error)[:200]}", suspects, loaded)
+
+    def _has_loaded(self, spec: JobSpec) -> bool:
+        held = self._loaded
+        return held is spec or (
+            held is not None and (held.model, held.options) == (spec.model, spec.options)
+        )
 
     def _hear(self) -> bytes | None:
         alive = self._process.is_alive()
@@ -160,7 +173,7 @@ class ComputeChild:
             psutil.wait_procs(orphans, timeout=_DEATH_SECONDS)
         self._process.join(_DEATH_SECONDS)
         self._line.close()
-        self._process = self._line = self._model = None
+        self._process = self._line = self._loaded = None
         self._given.clear()
 
     def shoot(self) -> None:

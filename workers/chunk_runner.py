@@ -22,6 +22,8 @@ from workers.child import ComputeChild
 from workers.drain import Drain
 from workers.finalise import publish
 from workers.heartbeat import Heartbeat
+from workers.order import WorkOrder
+from workers.order_desk import write_orders
 from workers.pace import Pace
 from workers.recovery import Recovery
 
@@ -33,7 +35,7 @@ _LOOKS = 3
 
 
 class ChunkRunner:
-    """Carries out one batch at a time; called by one thread."""
+    """Carries out one batch at a time, of one `kind` of chunks where so told; for one thread."""
 
     def __init__(
         self,
@@ -42,10 +44,12 @@ class ChunkRunner:
         worker: WorkerId,
         settings: Settings,
         clock: Clock,
+        kind: ChunkKind | None = None,
     ) -> None:
         pace = Pace(settings.batch_seconds, settings.max_batch)
         self._bench = Bench(database, child, settings, clock, Drain(clock), pace, Recovery(clock))
         self._worker = worker
+        self._kind = kind
         self._beat: Heartbeat | None = None
 
     @property
@@ -121,6 +125,7 @@ class ChunkRunner:
             limit=settings.max_batch,
             affinity=settings.affinity_seconds,
             job_id=job_id,
+            kind=self._kind,
         )
 
     def _due(self, connection: Connection, job_id: JobId | None) -> list[tuple[JobId, int]]:
@@ -130,6 +135,7 @@ class ChunkRunner:
             limit=settings.max_batch,
             pool=settings.pool,
             job_id=job_id,
+            kind=self._kind,
             unrung_for=settings.affinity_seconds,
         )
 
@@ -147,10 +153,14 @@ class ChunkRunner:
                 if leases[0].kind is ChunkKind.FINALIZE:
                     publish(self._bench.database, leases[0])
                 else:
-                    Batch(self._bench, beat, leases).carry_out()
+                    Batch(self._bench, beat, leases, self._orders(leases)).carry_out()
             except Exception as error:
                 self._excuse(leases, error)
         self._beat = None
+
+    def _orders(self, leases: Sequence[Lease]) -> list[WorkOrder]:
+        with self._bench.database.read() as connection:
+            return write_orders(connection, leases)
 
     def _excuse(self, leases: Sequence[Lease], error: Exception) -> None:
         """What the batch itself had no answer to."""

@@ -23,6 +23,7 @@ from workers import device
 from workers.confinement import confine
 from workers.engine_cache import EngineCache
 from workers.engines.base import Limits
+from workers.kept_part import taken_over
 from workers.order import MAX_MESSAGE_BYTES, Finished, Progress, Stopped, WorkOrder
 from workers.pipeline import run_order
 from workers.result_types import PinnedTypes
@@ -82,8 +83,11 @@ def _carry_out(
     order: WorkOrder, engines: EngineCache, types: PinnedTypes, connection: Connection
 ) -> Finished | Stopped:
     try:
+        if order.kept is not None and order.kept.is_whole:
+            return taken_over(order, order.kept, partial(_send, connection))
         engine, loaded = engines.get(order.spec)
-        _send(connection, Progress(rows=0))
+        if engines.is_new:
+            _send(connection, Progress(rows=0))
         report = partial(_send, connection)
         return run_order(order, engine, loaded, report, types)
     except device.DeviceLost as error:

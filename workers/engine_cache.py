@@ -39,9 +39,12 @@ class EngineCache:
         self._budget_folder = budget_folder
         self._verified: dict[Stamp, str] = {}
         self._held: _Held | None = None
+        self.is_new = False
+        """Whether the engine that was last asked for had to be loaded."""
 
     def get(self, spec: JobSpec) -> tuple[Engine, Loaded]:
         """The engine for `spec`, loaded and verified; `ModelError` says why there is none."""
+        self.is_new = False
         if self._held is not None and self._held.spec is spec and self._held.engine.health():
             return self._held.engine, self._held.loaded
         key = json.dumps([spec.model.model_dump(mode="json"), spec.options], sort_keys=True)
@@ -49,6 +52,7 @@ class EngineCache:
         if held is None or held.key != key or not held.engine.health():
             self.close()
             held = self._held = self._load(key, spec)
+            self.is_new = True
         held.spec = spec
         return held.engine, held.loaded
 

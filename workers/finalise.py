@@ -9,12 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+
+from pydantic import JsonValue
+from sqlalchemy import Connection
 
 from millrace import storage
 from millrace.db.session import Database
-from millrace.error_records import error_records, rows_by_input
+from millrace.error_records import error_records, readings
 from millrace.errors import (
     Conflict,
     InvalidInput,
@@ -22,6 +26,7 @@ from millrace.errors import (
     MillraceError,
     NotFound,
     Unavailable,
+    UnsoundResults,
 )
 from millrace.failpoints import failpoint
 from millrace.lifecycle import chunks, jobs, queries
@@ -32,6 +37,7 @@ from millrace.manifest import (
     Manifest,
     ManifestErrors,
     ManifestInput,
+    ManifestParent,
     ManifestPart,
     RowCounts,
     addressed,
@@ -41,7 +47,8 @@ from millrace.manifest import (
 )
 from millrace.storage.base import Storage
 from millrace.telemetry import fields
-from millrace.types import Input, Lease
+from millrace.types import Input, JobId, Lease
+from workers.seams import check_seams
 
 log = logging.getLogger(__name__)
 
@@ -49,22 +56,28 @@ log = logging.getLogger(__name__)
 def publish(database: Database, lease: Lease) -> None:
     """Publish the results of the job whose finalize chunk is leased, and end the job.
 
-    Raises `Conflict` where the output holds another manifest, and `InvalidInput` where a part is no
-    longer what was committed; a tombstone then keeps everybody else from publishing. Where storage
-    lets us do neither, nobody knows whether the results are published: `Unavailable`.
+    Where a part is no longer what was committed, its chunk is computed again instead. Raises
+    `Conflict` where the output holds another manifest, and `InvalidInput` where nothing can be
+    published; a tombstone then keeps everybody else from publishing. Where storage lets us do
+    neither, nobody knows whether the results are published: `Unavailable`.
     """
     with database.read() as connection:
         job = queries.job(connection, lease.job_id)
         assert job is not None, "a leased chunk has a job"
         inputs = queries.inputs(connection, lease.job_id)
         settled = tuple(queries.settled_chunks(connection, lease.job_id))
+        parent = _parent(connection, job.parent_id)
     store = storage.for_uri(job.spec.output)
     try:
+        check_seams(settled, inputs)
         _check_parts(store, job, settled)
-        manifest = _manifest(job, inputs, settled, _write_errors(store, job, inputs, settled))
+        errors = _write_errors(store, job, inputs, settled)
+        manifest = _manifest(job, inputs, settled, errors, parent)
         content = manifest.to_bytes()
         failpoint("f.built")
-    except (InvalidInput, Conflict):
+    except (InvalidInput, Conflict) as error:
+        if isinstance(error, UnsoundResults) and _sent_back(database, lease, store, job, error):
+            return
         grave = tombstone(job.id)
         standing = _claim(store, job, grave)
         if standing == grave or not _is_of(job, standing):
@@ -89,6 +102,31 @@ def publish(database: Database, lease: Lease) -> None:
     with database.write() as connection:
         jobs.publish(connection, lease, sha256(content))
     failpoint("f.published")
+
+
+def _sent_back(
+    database: Database, lease: Lease, store: Storage, job: JobView, error: UnsoundResults
+) -> bool:
+    """Whether the chunks at fault run again; not where a manifest is there, or may still come."""
+    with _undecided():
+        if _published(store, job):
+            return False
+    again = partial(
+        jobs.recompute, lease=lease, idxs=error.chunks, code=error.code, reason=error.message
+    )
+    if not database.transact(again):
+        return False
+    told = fields(job=job.id, chunks=len(error.chunks), code=error.code, reason=error.message)
+    log.warning("computed again instead of published %s", told)
+    return True
+
+
+def _published(store: Storage, job: JobView) -> bool:
+    try:
+        store.read(f"{job.spec.output}/{MANIFEST}")
+    except NotFound:
+        return False
+    return True
 
 
 @contextmanager
@@ -116,6 +154,15 @@ def _is_of(job: JobView, content: bytes) -> bool:
         return False
 
 
+def _parent(connection: Connection, parent_id: JobId | None) -> ManifestParent | None:
+    """The published job that rows were taken over from."""
+    if parent_id is None:
+        return None
+    published = queries.known_job(connection, parent_id).manifest_sha256
+    assert published is not None, "rows are kept of published jobs only"
+    return ManifestParent(job=parent_id, manifest_sha256=published)
+
+
 def _check_parts(store: Storage, job: JobView, settled: tuple[SettledChunk, ...]) -> None:
     """Each committed part is still there and as long as it was."""
     sizes = {
@@ -123,15 +170,21 @@ def _check_parts(store: Storage, job: JobView, settled: tuple[SettledChunk, ...]
         for folder in ("parts", "errors")
         for found in store.list(f"{job.spec.output}/{folder}")
     }
-    for part in (part for chunk in settled for part in (chunk.part, chunk.error_part) if part):
-        size = sizes.get(f"{job.spec.output}/{part.path}", -1)
-        if size != part.bytes:
-            found = "is gone" if size < 0 else f"has {size} bytes instead of {part.bytes}"
-            raise InvalidInput(
-                "PART_DAMAGED",
-                f"{part.path} {found}: something outside Millrace changed the output",
-                "run the job again into another --output",
-            )
+    damaged: dict[int, str] = {}
+    for chunk in settled:
+        for part in (chunk.part, chunk.error_part):
+            size = part and sizes.get(f"{job.spec.output}/{part.path}", -1)
+            if part and size != part.bytes:
+                found = "is gone" if size == -1 else f"has {size} bytes instead of {part.bytes}"
+                damaged.setdefault(chunk.idx, f"{part.path} {found}")
+    if damaged:
+        first, *others = damaged.values()
+        more = f", and {len(others)} more like it" if others else ""
+        raise UnsoundResults(
+            "PART_DAMAGED",
+            f"{first}{more}: something outside Millrace changed the output",
+            damaged,
+        )
 
 
 def _write_errors(
@@ -157,6 +210,7 @@ def _write_errors(
             )
         name = f"errors-{digest.hexdigest()[:16]}.jsonl"
         store.put(spooled, f"{folder}/{name}", digest.hexdigest())
+        store.settle([f"{folder}/{name}"])
     return (
         ManifestErrors(path=f"errors/{name}", rows=rows, bytes=size, sha256=digest.hexdigest()),
     )
@@ -167,6 +221,7 @@ def _manifest(
     inputs: tuple[Input, ...],
     settled: tuple[SettledChunk, ...],
     errors: tuple[ManifestErrors, ...],
+    parent: ManifestParent | None,
 ) -> Manifest:
     read = dict.fromkeys((each.index for each in inputs), 0)
     parts, first_row, position = [], 0, 0
@@ -174,8 +229,8 @@ def _manifest(
         if chunk.span.start != position:
             raise MillraceError("PLAN_BROKEN", f"chunks do not meet at position {position}")
         position = chunk.span.end
-        for index, rows in rows_by_input(chunk, inputs):
-            read[index] += rows
+        for each in readings(chunk, inputs):
+            read[each.index] += each.rows
         rows_in = chunk.rows_ok + chunk.rows_err
         if chunk.part is not None:
             parts.append(
@@ -210,8 +265,15 @@ def _manifest(
         rows=RowCounts(input=first_row, ok=first_row - rows_err, errors=rows_err),
         parts=tuple(parts),
         errors=errors,
-        computed_by=distinct(chunk.fingerprint for chunk in settled if chunk.fingerprint),
+        computed_by=distinct(_fingerprints(settled)),
+        parent=parent,
     )
+
+
+def _fingerprints(settled: tuple[SettledChunk, ...]) -> Iterator[Mapping[str, JsonValue]]:
+    for chunk in settled:
+        kept = chunk.kept.fingerprints if chunk.kept is not None and chunk.part else ()
+        yield from (each for each in (chunk.fingerprint, *kept) if each)
 
 
 def _sweep(store: Storage, job: JobView, manifest: Manifest) -> None:

@@ -2,7 +2,9 @@
 
 A commit is never assumed to have failed or succeeded. Where the database goes away in the middle,
 the same commit again is the question what became of it, and the fence answers: a chunk that was
-committed is leased to nobody any more. Meanwhile the batch goes on.
+committed is leased to nobody any more. Meanwhile the batch goes on. Before the first try the
+parts are settled; where that fails, they are given up, since a disk that has failed once may say
+yes to the same bytes the next time without having them.
 """
 
 from __future__ import annotations
@@ -10,20 +12,25 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
 from millrace.clock import Clock
 from millrace.db.session import Database
-from millrace.errors import Unavailable
+from millrace.errors import LeaseLost, MillraceError, Unavailable
 from millrace.failpoints import failpoint
 from millrace.lifecycle import chunks, retry
 from millrace.telemetry import fields
 from millrace.types import ChunkResult, Lease
+from workers import ending
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
+
+Settle = Callable[[Sequence[ChunkResult]], None]
+"""Makes the parts of these results durable."""
 
 _GROUP_SECONDS = 0.2
 _WAIT_SECONDS = 0.5
@@ -32,26 +39,32 @@ _WAIT_SECONDS = 0.5
 class Harvest:
     """Holds what is finished and not yet recorded; its leases are kept alive until then."""
 
-    def __init__(self, database: Database, beat: Heartbeat, drain: Drain, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, beat: Heartbeat, drain: Drain, clock: Clock, settle: Settle
+    ) -> None:
         self._database = database
+        self._settle = settle
         self._beat = beat
         self._drain = drain
         self._clock = clock
         self._ripe: list[tuple[Lease, ChunkResult]] = []
+        self._settled = 0
         self._at = 0.0
         self._tries = 0
         self.lost: list[Lease] = []
         """What could not be committed, or had been before."""
+        self.fault: MillraceError | None = None
+        """Why parts could not be settled, if that was so."""
 
     def add(self, lease: Lease, result: ChunkResult) -> None:
-        """The parts of this chunk are durable; record them before long."""
+        """The parts of this chunk are stored; settle and record them before long."""
         if not self._ripe:
             self._at = self._clock.monotonic() + _GROUP_SECONDS
         self._ripe.append((lease, result))
 
     def bring_in(self) -> None:
         """Commit if it is time to; where the database is away, another call tries again later."""
-        if self._ripe and self._clock.monotonic() >= self._at:
+        if self._ripe and self._clock.monotonic() >= self._at and self._settle_new():
             self._commit()
 
     def bring_in_all(self) -> None:
@@ -71,6 +84,31 @@ class Harvest:
                 wait = max(0.0, self._at - self._clock.monotonic())
                 self._clock.wait(nobody, min(wait, _WAIT_SECONDS))
 
+    def _settle_new(self) -> bool:
+        """False where nothing is left to commit."""
+        new = self._ripe[self._settled :]
+        try:
+            if new:
+                self._settle([result for _, result in new])
+        except MillraceError as error:
+            log.warning("parts given up %s", fields(chunks=len(new), reason=error))
+            self.fault = error
+            del self._ripe[self._settled :]
+            self._give_up([lease for lease, _ in new], error)
+        self._settled = len(self._ripe)
+        return bool(self._ripe)
+
+    def _give_up(self, leases: Sequence[Lease], error: MillraceError) -> None:
+        self._beat.drop(leases)
+        for lease in leases:
+            try:
+                ending.release(self._database, lease, infra=True, reason=error.message)
+            except LeaseLost:
+                self.lost.append(lease)
+            except Unavailable as away:
+                told = fields(job=lease.job_id, chunk=lease.idx, reason=away)
+                log.warning("lease left to run out %s", told)
+
     def _commit(self) -> None:
         leases = [lease for lease, _ in self._ripe]
         # a renewal of the same rows at the same time could end in a deadlock
@@ -86,7 +124,7 @@ class Harvest:
             log.warning("commit unknown %s", fields(chunks=len(leases), reason=error))
         else:
             self._ripe.clear()
-            self._tries = 0
+            self._settled = self._tries = 0
 
     def _write(self, connection: Connection) -> list[Lease]:
         lost = chunks.commit_many(connection, self._ripe)

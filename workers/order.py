@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from millrace.spec import JobSpec
-from millrace.types import Input, Part
+from millrace.types import Input, Kept, Part, Reading
 
 MAX_MESSAGE_BYTES = 16 << 20
 
@@ -43,6 +43,10 @@ class WorkOrder(_Message):
     """The pinned input schema, an Arrow IPC schema message in base64."""
     asked: str
     """The job's `JobSpec` as JSON."""
+    kept: Kept | None = None
+    """What is not to be computed, as an earlier job has it already."""
+    lead: tuple[Input, ...] = ()
+    """Inputs with rows of the kept chunk before the order: in ``[kept.span.start, start)``."""
     suspects: tuple[int, ...] = ()
     """Positions (in the job's space) to run last, one by one."""
     part_stem: str
@@ -57,7 +61,7 @@ class WorkOrder(_Message):
 class Progress(_Message):
     """Rows done so far, and the positions of the rows now in flight.
 
-    The first one says that the model is loaded: a crash before it is no row's fault.
+    The first one after a load says that the model is there: a crash before it is no row's fault.
     """
 
     type: Literal["progress"] = "progress"
@@ -66,7 +70,7 @@ class Progress(_Message):
 
 
 class Finished(_Message):
-    """The parts are durable under their final names; the worker may commit."""
+    """The parts are stored under their final names; the worker may settle and commit them."""
 
     type: Literal["finished"] = "finished"
     token: str
@@ -75,8 +79,8 @@ class Finished(_Message):
     part: Part | None
     error_part: Part | None
     fingerprint: dict[str, JsonValue]
-    input_rows: tuple[int, ...]
-    """Rows (accepted and rejected) read from each of the order's inputs."""
+    readings: tuple[Reading, ...]
+    """Of each of the order's inputs, with accepted and rejected rows."""
 
 
 class Stopped(_Message):

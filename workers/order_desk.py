@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection
 
 from millrace.errors import LeaseLost
-from millrace.lifecycle import queries
+from millrace.lifecycle import kept, queries
 from millrace.lifecycle.queries import JobView
-from millrace.types import Input, JobId, Lease, Span
+from millrace.types import Input, JobId, Kept, Lease, Span
 from workers.order import WorkOrder
 
 
@@ -22,12 +22,24 @@ def write_orders(connection: Connection, leases: Sequence[Lease]) -> list[WorkOr
     job = queries.job(connection, job_id)
     if job is None:
         raise LeaseLost
-    inputs = _inputs(connection, job_id, [lease.span for lease in leases])
+    keeps: dict[int, Kept] = {}
+    if job.parent_id is not None:
+        keeps = kept.of_chunks(connection, job_id, [lease.idx for lease in leases])
+    spans = [_reach(lease, keeps.get(lease.idx)) for lease in leases]
+    inputs = _inputs(connection, job_id, spans)
     asked = job.spec.model_dump_json()
-    return [_order(job, asked, lease, inputs) for lease in leases]
+    return [_order(job, asked, lease, inputs, keeps.get(lease.idx)) for lease in leases]
 
 
-def _order(job: JobView, asked: str, lease: Lease, inputs: Iterable[Input]) -> WorkOrder:
+def _reach(lease: Lease, keeps: Kept | None) -> Span:
+    """What is to be read: also what stands before it where kept rows are counted from there."""
+    return lease.span if keeps is None else Span(keeps.span.start, lease.span.end)
+
+
+def _order(
+    job: JobView, asked: str, lease: Lease, inputs: Iterable[Input], keeps: Kept | None
+) -> WorkOrder:
+    lead = Span(_reach(lease, keeps).start, lease.span.start)
     return WorkOrder(
         job_id=lease.job_id,
         idx=lease.idx,
@@ -38,6 +50,8 @@ def _order(job: JobView, asked: str, lease: Lease, inputs: Iterable[Input]) -> W
         inputs=tuple(each for each in inputs if _overlap(each, lease.span)),
         arrow_schema=job.arrow_schema,
         asked=asked,
+        kept=keeps,
+        lead=tuple(each for each in inputs if lead.length and _overlap(each, lead)),
         suspects=lease.suspects,
         part_stem=part_stem(lease, job.position_end),
     )

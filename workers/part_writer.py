@@ -16,6 +16,7 @@ from millrace.datasets.base import RowWriter, WritableFormat
 from millrace.failpoints import failpoint
 from millrace.storage.base import Storage
 from millrace.types import Json, Part
+from workers.kept_rows import KeptRows
 
 
 class PartWriter:
@@ -65,17 +66,34 @@ class PartWriter:
             )
             self.rows_err += len(errors)
 
-    def publish(self) -> tuple[Part | None, Part | None]:
-        """Make what was written durable; the part of results and that of errors, where any."""
+    def publish(self, kept: KeptRows | None = None) -> tuple[Part | None, Part | None]:
+        """Store what was written under its final names: the part of results and that of errors,
+        where any. Whoever commits them settles them first.
+
+        What is `kept` of an earlier part stands between the rows that were written.
+        """
         part = errors = None
         if self._rows is not None:
             self._rows.close()
-            part = self._put("parts", self._form.suffix, self.rows_ok)
+        rows = self.rows_ok if kept is None else self._complete(kept)
+        if rows:
+            part = self._put("parts", self._form.suffix, rows)
         failpoint("w.mid_put")
         if self._errors is not None:
             self._errors.flush()
             errors = self._put("errors", ".jsonl", self.rows_err)
         return part, errors
+
+    def _complete(self, kept: KeptRows) -> int:
+        """Put the kept rows where they belong; returns how many rows there are then."""
+        if not kept.rows:
+            return self.rows_ok
+        fresh = self._spooled.get("parts")
+        if kept.is_all and fresh is None:
+            self._spooled["parts"] = kept.part
+        else:
+            kept.splice(self._form, fresh, self._spool("parts"))
+        return kept.rows + self.rows_ok
 
     def _spool(self, folder: str) -> Path:
         path = self._stack.enter_context(self._store.spool(f"{self._output}/{folder}"))

@@ -1,4 +1,4 @@
-"""One order, from input bytes to durable parts.
+"""One order, from input bytes to stored parts.
 
 read → window → prepare → run → restore order → join → write
 └──── threads ahead ───┘  main  └── a thread behind ───────┘
@@ -6,8 +6,8 @@ read → window → prepare → run → restore order → join → write
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from itertools import islice
 from typing import cast
@@ -21,31 +21,37 @@ from millrace.datasets.base import Rows, WritableFormat
 from millrace.datasets.schema import decode_schema
 from millrace.errors import InvalidInput
 from millrace.failpoints import failpoint
-from millrace.storage.base import StoredObject
-from millrace.types import Input, OnError
+from millrace.storage.base import Storage, StoredObject
+from millrace.types import Input, OnError, Reading, Span
 from workers.engines.base import Engine, Loaded, Predicted, Prepared, Refused
 from workers.error_record import error_records
+from workers.kept_part import fetched
+from workers.kept_rows import KeptRows
 from workers.lookahead import Behind, ahead
 from workers.order import Finished, WorkOrder
 from workers.part_writer import PartWriter
 from workers.progress import ProgressWatcher, Report
 from workers.projection import Projection, project
+from workers.reading import expect_whole, followed
 from workers.restore import Outcomes, restored, single
 from workers.result_types import PinnedTypes, refuse_change
 from workers.window import Stretch, Window, windows
 
 _DEPTH = 2
+_NONE = pa.schema([])
 
 
 def run_order(
     order: WorkOrder, engine: Engine, loaded: Loaded, report: Report, types: PinnedTypes
 ) -> Finished:
-    """Compute the chunk and make its parts durable; `types` are those of earlier parts.
+    """Compute the chunk and store its parts; `types` are those of earlier parts.
 
     Raises `InvalidInput` for what no attempt can mend, `ModelError` for the engine's fault,
     `Unavailable` or `OSError` for the surroundings'.
     """
     failpoint("w.before_read")
+    if not order.inputs:
+        raise InvalidInput("PLAN_BROKEN", f"no input lies at {order.start} to {order.end}")
     schema = _schema(order.arrow_schema)
     used = engine.input_columns(schema, order.spec.input_columns)
     formats = [source.format for source in order.inputs]
@@ -75,45 +81,64 @@ class _Run:
         self._projection = projection
         self._info = loaded
         self._report = report
-        self._read: dict[int, int] = {source.index: 0 for source in order.inputs}
+        self._read = {source.index: Reading(source.index, 0) for source in order.inputs}
         self._types = types
         self._schema: pa.Schema | None = None
         self._key = order.spec.key
         self._form = cast(WritableFormat, datasets.for_name(order.spec.output_format))
+        self._kept: KeptRows | None = None
 
     def finish(self) -> Finished:
         order = self._order
         watcher = ProgressWatcher(self._report)
         store = storage.for_uri(order.spec.output)
         parts = PartWriter(store, order.spec.output, order.part_stem, self._form)
-        with parts:
+        with parts, self._keeping(store, watcher):
             behind = Behind[Outcomes](lambda each: self._write(each, parts), _DEPTH, "write")
             with behind as writer, closing(self._prepared(watcher)) as ready:
                 for window, prepared in ready:
                     writer.give(self._compute(window, prepared, watcher))
             watcher.leave()
-            rows = sum(self._read.values())
-            assert parts.rows_ok + parts.rows_err == rows, "a row got lost"
+            rows = sum(each.rows for each in self._read.values())
+            kept = 0 if self._kept is None else self._kept.settle(rows)
+            assert kept + parts.rows_ok + parts.rows_err == rows, "a row got lost"
             failpoint("w.before_put")
-            part, error_part = parts.publish()
+            part, error_part = parts.publish(self._kept)
             failpoint("w.after_put")
         return Finished(
             token=order.token,
-            rows_ok=parts.rows_ok,
+            rows_ok=kept + parts.rows_ok,
             rows_err=parts.rows_err,
             part=part,
             error_part=error_part,
             fingerprint=dict(self._info.fingerprint) | self._columns(),
-            input_rows=tuple(self._read[source.index] for source in order.inputs),
+            readings=tuple(self._read.values()),
         )
+
+    @contextmanager
+    def _keeping(self, store: Storage, watcher: ProgressWatcher) -> Iterator[None]:
+        """Have the rows at hand that are not to be computed, where there are any."""
+        order, kept = self._order, self._order.kept
+        if kept is None:
+            yield
+            return
+        with fetched(kept, store, f"{order.spec.output}/parts", watcher.leave) as part:
+            lead = Span(kept.span.start, order.start)
+            before = sum(_count(_read(source, order, lead, _NONE)) for source in order.lead)
+            self._kept = KeptRows(kept, part, before, to_the_end=order.end == kept.span.end)
+            if self._form.typed:
+                self._types = PinnedTypes()
+                self._types.pinned(order.job_id, self._kept.schema())
+            yield
 
     def _prepared(self, watcher: ProgressWatcher) -> Generator[tuple[Window, Prepared], None, None]:
         """Prepared windows, from threads ahead where there are several.
 
         Where an earlier attempt crashed, nothing runs ahead and the window is announced first, so
-        that a crash while reading or preparing has its suspects too.
+        that a crash while reading or preparing has its suspects too. So it is where rows are kept:
+        without suspects, none of the others could be blamed.
         """
-        if self._order.suspects:
+        if self._order.suspects or self._kept is not None:
             for window in windows(self._stretches()):
                 watcher.preparing(window)
                 yield window, self._prepare(window)
@@ -128,12 +153,14 @@ class _Run:
             yield from ahead(ready, _DEPTH, "prepare")
 
     def _stretches(self) -> Iterator[Stretch]:
-        first = 0
+        first, span = 0, Span(self._order.start, self._order.end)
         for source in self._order.inputs:
-            for rows in _read(source, self._order, self._projection):
-                yield Stretch(source, first, rows)
-                self._read[source.index] = _next_row(rows, self._read[source.index])
-            first += self._read[source.index]
+            for rows in _read(source, self._order, span, self._projection.reading):
+                wanted = rows if self._kept is None else self._kept.missing(rows, first)
+                yield Stretch(source, first, wanted)
+                self._read[source.index] = followed(self._read[source.index], rows)
+            expect_whole(self._read[source.index], source, self._order.end)
+            first += self._read[source.index].rows
 
     def _prepare(self, window: Window) -> Prepared:
         return self._engine.prepare(window.batch.select(list(self._projection.used)))
@@ -168,6 +195,8 @@ class _Run:
         joined = None if outcome.columns is None else self._joined(outcome, outcome.columns)
         errors = error_records(outcome.window, outcome.refused, self._projection.used, self._key)
         parts.write(joined, errors)
+        if self._kept is not None:
+            self._kept.computed(outcome.window.row[outcome.row])
 
     def _columns(self) -> dict[str, JsonValue]:
         """The types in the part, where its file declares them."""
@@ -198,22 +227,21 @@ def _chained(first: list[Window], rest: Iterator[Window]) -> Iterator[Window]:
     yield from rest
 
 
-def _next_row(rows: Rows, otherwise: int) -> int:
-    """The number after those of `rows`; a reader that skips one is found out by the final count."""
-    last = [*rows.row[-1:].tolist(), *(reject.row for reject in rows.rejects[-1:])]
-    return max(last) + 1 if last else otherwise
+def _count(stretches: Iterable[Rows]) -> int:
+    return sum(len(rows.row) + len(rows.rejects) for rows in stretches)
 
 
-def _read(source: Input, order: WorkOrder, projection: Projection) -> Iterator[Rows]:
+def _read(source: Input, order: WorkOrder, span: Span, columns: pa.Schema) -> Iterator[Rows]:
     form = datasets.for_name(source.format, multiline=order.spec.csv_multiline)
     stream = storage.for_uri(source.uri).open(StoredObject(source.uri, source.size, source.version))
+    key = order.spec.key
     try:
         yield from form.read(
             stream,
-            max(order.start - source.base, 0),
-            min(order.end - source.base, source.extent),
-            projection.reading,
-            (order.spec.key,) if order.spec.key is not None else (),
+            max(span.start - source.base, 0),
+            min(span.end - source.base, source.extent),
+            columns,
+            (key,) if key is not None and key in columns.names else (),
         )
     finally:
         stream.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from millrace.clock import Clock
+from millrace.errors import MillraceError
 from millrace.telemetry import fields
 from workers.order import Stopped
 
@@ -27,7 +28,7 @@ class Recovery:
     def going_on(self) -> bool:
         return self._clock.monotonic() < self._until
 
-    def begin(self, fault: Stopped) -> None:
+    def begin(self, fault: Stopped | MillraceError) -> None:
         """This machine could not do it; say how to mend it."""
         log.error(
             "this machine takes no work %s",

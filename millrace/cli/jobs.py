@@ -145,14 +145,22 @@ def retry_job(
     job: JobArgument,
     state: State = None,
     errors: Annotated[
-        bool, typer.Option("--errors", help="Run blocks with error rows again, too.")
+        bool, typer.Option("--errors", help="Try the rows again that ended as errors, too.")
     ] = False,
+    output: Annotated[
+        str | None,
+        typer.Option(help="Where a partial job's retry writes. [default: OUTPUT-retry-1, -2, …]"),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Let a failed, cancelled or expired job go on with what is not done yet."""
+    """Let a failed, cancelled or expired job go on with what is not done yet.
+
+    With --errors a partial job is followed by a new one: it computes the error rows anew, keeps all
+    others and writes complete results into a folder of its own. What was published stays.
+    """
     from millrace.cli import job_verbs
 
-    return job_verbs.retry(job, state, errors=errors, as_json=as_json)
+    return job_verbs.retry(job, state, errors=errors, output=output, as_json=as_json)
 
 
 def _print_rows(

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from millrace.datasets.splicing import Turns
 from millrace.storage.base import InputStream
 
 UNKNOWN_EXTENT = 1 << 40
@@ -59,6 +60,12 @@ class Rows:
     position: NDArray[np.int64]
     """Position of each accepted row inside the file, shape (batch.num_rows,)."""
     rejects: tuple[Reject, ...] = ()
+    start: int | None = None
+    """Position where the first of these rows, accepted or not, starts. A format that tells it and
+    `end` has its readers checked by one another: what one skips the next one misses."""
+    end: int | None = None
+    """Position where the row behind the last one starts, or the file ends; None where the range
+    ends before."""
 
 
 class Format(Protocol):
@@ -98,3 +105,11 @@ class WritableFormat(Format, Protocol):
     """The file declares types: batches have those of the schema, not only its names."""
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter: ...
+
+    def splice(self, first: Path, second: Path | None, skip: int, turns: Turns, to: Path) -> None:
+        """Make one file of two that `writer` has written: each row as it is, in the order of
+        `turns`, and without the first `skip` rows of `first`.
+
+        `InvalidInput` where they have different columns, or fewer rows than are asked for.
+        """
+        ...

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from millrace.datasets import csv_columns
 from millrace.datasets.base import Layout, Rows, RowWriter
 from millrace.datasets.compression import decoded
-from millrace.datasets.csv_header import read_header
+from millrace.datasets.csv_header import Header, read_header
 from millrace.datasets.csv_records import (
     has_quoted_newline,
     records,
     split_records,
     unclosed_quote,
+    whole_lines,
     whole_records,
 )
 from millrace.datasets.csv_writer import CsvWriter
@@ -25,7 +29,9 @@ from millrace.datasets.lines import cut
 from millrace.datasets.records import MAX_RECORD, Fault, Parsed, encoding_fault, excerpt, number
 from millrace.datasets.sample import SAMPLE, empty, take
 from millrace.datasets.schema import require_columns
+from millrace.datasets.splicing import Turns, columns_differ, interleave
 from millrace.storage.base import InputStream
+from millrace.storage.os_errors import translated
 
 # The library's own limit would refuse any field over 128 KiB; ours is the length of the record.
 csv.field_size_limit(MAX_RECORD + 1)
@@ -77,14 +83,34 @@ class Csv:
         multiline = self._multiline or (not whole and self._starts_multiline(text))
         stretches = records(text, max(start, header.end), end, multiline, self._max_line)
         parse = partial(_parse, schema, frozenset(required), header.names, self.delimiter)
-        return number(stretches, parse, self._max_line)
+        rows = number(stretches, parse, self._max_line)
+        return rows if start else chain([_header(header, schema)], rows)
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter:
         return CsvWriter(path, schema, self.delimiter)
 
+    def splice(self, first: Path, second: Path | None, skip: int, turns: Turns, to: Path) -> None:
+        with ExitStack() as stack, translated(to):
+            sink = stack.enter_context(to.open("wb"))
+            ours = whole_lines(stack.enter_context(first.open("rb")))
+            sink.write(header := next(ours, b""))
+            theirs: Iterator[bytes] = iter(())
+            if second is not None:
+                theirs = whole_lines(stack.enter_context(second.open("rb")))
+                if (other := next(theirs, b"")) != header:
+                    raise columns_differ(header.decode().strip(), other.decode().strip())
+            interleave(ours, theirs, skip, turns, sink)
+
     def _starts_multiline(self, text: InputStream) -> bool:
-        stretches = (stretch for _, stretch in cut(text, 0, SAMPLE, self._max_line))
+        stretches = (stretch for _, stretch, _ in cut(text, 0, SAMPLE, self._max_line))
         return has_quoted_newline(b"".join(stretches))
+
+
+def _header(header: Header, schema: pa.Schema) -> Rows:
+    """No rows; but the first row does not start where the file does."""
+    nothing = np.empty(0, dtype=np.int64)
+    batch = pa.RecordBatch.from_pylist([], schema=schema)
+    return Rows(batch, nothing, nothing, start=0, end=header.end)
 
 
 class Tsv(Csv):

@@ -9,12 +9,12 @@ anything is published.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millrace.datasets.lines import BOM, batched, cut, split
+from millrace.datasets.lines import BOM, batched, cut, part, split
 from millrace.datasets.records import Records
 from millrace.errors import InvalidInput
 from millrace.storage.base import InputStream
@@ -32,7 +32,7 @@ def records(
     """
     stretches = cut(source, 0, source.size, limit) if multiline else cut(source, start, end, limit)
     pending, near = b"", start
-    for position, stretch in stretches:
+    for position, stretch, _ in stretches:
         position -= len(pending)
         if position >= end:
             return
@@ -42,7 +42,10 @@ def records(
         if len(pending) > limit or (len(stretch) > limit and b"\n" not in stretch):
             raise _too_long(position + whole, limit)
         if whole:
-            yield from batched(_within(split_records(position, content[:whole]), start, end))
+            found = split_records(position, content[:whole])
+            first, last = np.searchsorted(found.position, (start, end))
+            if first < last:
+                yield from batched(part(found, first, last))
     if pending:
         raise unclosed_quote() if multiline else _quoted_newline(near)
 
@@ -54,6 +57,18 @@ def whole_records(content: bytes) -> int:
     ends, inside = _newlines(content)
     outside = ends[~inside]
     return int(outside[-1]) + 1 if len(outside) else 0
+
+
+def whole_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The records of a sound file that comes line by line, each with its line end."""
+    pending: list[bytes] = []
+    inside = False
+    for line in lines:
+        pending.append(line)
+        inside ^= line.count(b'"') % 2 == 1
+        if not inside:
+            yield b"".join(pending)
+            pending.clear()
 
 
 def has_quoted_newline(content: bytes) -> bool:
@@ -74,7 +89,8 @@ def split_records(position: int, content: bytes) -> Records:
     ]
     if position == 0:
         parts[0] = parts[0].removeprefix(BOM)
-    return Records(position + starts.astype(np.int64), parts)
+    places = position + starts.astype(np.int64)
+    return Records(places, parts, position, position + len(content))
 
 
 def unclosed_quote() -> InvalidInput:
@@ -92,11 +108,6 @@ def _newlines(content: bytes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     odd = np.cumsum(signs == _QUOTE, dtype=np.uint8) & 1
     ends = np.flatnonzero(signs == _NEWLINE)
     return ends, odd[ends].astype(np.bool_)
-
-
-def _within(found: Records, start: int, end: int) -> Records:
-    first, last = np.searchsorted(found.position, (start, end))
-    return Records(found.position[first:last], found.content[first:last])
 
 
 def _too_long(position: int, limit: int) -> InvalidInput:

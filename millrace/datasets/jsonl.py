@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from millrace.datasets.jsonl_writer import JsonLinesWriter
 from millrace.datasets.lines import lines, split
 from millrace.datasets.records import MAX_RECORD, Fault, Parsed, number
 from millrace.datasets.sample import SAMPLE, take
+from millrace.datasets.splicing import Turns, interleave
 from millrace.errors import InvalidInput
 from millrace.storage.base import InputStream
+from millrace.storage.os_errors import translated
 
 
 class JsonLines:
@@ -54,6 +57,13 @@ class JsonLines:
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter:
         return JsonLinesWriter(path)
+
+    def splice(self, first: Path, second: Path | None, skip: int, turns: Turns, to: Path) -> None:
+        with ExitStack() as stack, translated(to):
+            sink = stack.enter_context(to.open("wb"))
+            ours = stack.enter_context(first.open("rb"))
+            theirs = stack.enter_context(second.open("rb")) if second is not None else iter(())
+            interleave(ours, theirs, skip, turns, sink)
 
 
 def _parse(schema: pa.Schema, required: frozenset[str], content: list[bytes]) -> Parsed:

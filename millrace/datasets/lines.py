@@ -9,10 +9,13 @@ is stripped; nothing after the last newline is no row.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
+from millrace.datasets.base import UNKNOWN_EXTENT
 from millrace.datasets.records import MAX_RECORD, Records
+from millrace.errors import Unavailable
 from millrace.storage.base import InputStream
 
 BLOCK = 1 << 20
@@ -24,25 +27,29 @@ _LEAST_READ = 1 << 16
 
 def cut(
     source: InputStream, start: int, end: int, limit: int = MAX_RECORD
-) -> Iterator[tuple[int, bytes]]:
-    """Stretches of whole rows of ``[start, end)`` with the position of each stretch.
+) -> Iterator[tuple[int, bytes, int | None]]:
+    """Stretches of whole rows of ``[start, end)``, between their position and that of the next row.
 
     Every stretch but the last of the file ends with its newline. A row over `limit` bytes comes as
-    a stretch of its own, cut after ``limit + 1`` bytes and without a newline.
+    a stretch of its own, cut after ``limit + 1`` bytes and without a newline; nobody looks for the
+    next row beyond `end` then.
     """
     position = 0 if start == 0 else _row_start(source, start - 1, end)
     pending = bytearray()
     while position < end:
-        block = _read(source, position + len(pending), end)
+        at = position + len(pending)
+        block = _read(source, at, min(BLOCK, max(end - at, _LEAST_READ)))
         pending += block
         length = _whole(pending, end - 1 - position) if block else len(pending)
         if length:
-            yield position, bytes(pending[:length])
+            yield position, bytes(pending[:length]), position + length
             position += length
             del pending[:length]
         if len(pending) > limit:
-            yield position, bytes(pending[: limit + 1])
-            position = _row_start(source, position + len(pending), end)
+            following = _row_start(source, position + len(pending), end)
+            seen = following < end or end >= source.size
+            yield position, bytes(pending[: limit + 1]), following if seen else None
+            position = following
             pending.clear()
         if not block:
             return
@@ -50,8 +57,8 @@ def cut(
 
 def lines(source: InputStream, start: int, end: int, limit: int = MAX_RECORD) -> Iterator[Records]:
     """The rows of ``[start, end)``, in stretches of at most 4,096 rows."""
-    for position, stretch in cut(source, start, end, limit):
-        yield from batched(split(position, stretch))
+    for position, stretch, following in cut(source, start, end, limit):
+        yield from batched(replace(split(position, stretch), end=following))
 
 
 def split(position: int, stretch: bytes) -> Records:
@@ -66,13 +73,23 @@ def split(position: int, stretch: bytes) -> Records:
         content[0] = content[0].removeprefix(BOM)
         if stretch == BOM:
             content, offsets = [], offsets[:0]
-    return Records(position + offsets, content)
+    return Records(position + offsets, content, position, position + len(stretch))
 
 
 def batched(records: Records) -> Iterator[Records]:
     for first in range(0, len(records.content), BATCH_ROWS):
-        rows = slice(first, first + BATCH_ROWS)
-        yield Records(records.position[rows], records.content[rows])
+        yield part(records, first, first + BATCH_ROWS)
+
+
+def part(records: Records, first: int, last: int) -> Records:
+    """The records from number `first` to before `last`, of which there is one at least."""
+    position = records.position
+    return Records(
+        position[first:last],
+        records.content[first:last],
+        int(position[first]) if first else records.start,
+        int(position[last]) if last < len(position) else records.end,
+    )
 
 
 def _whole(pending: bytearray, last: int) -> int:
@@ -85,7 +102,7 @@ def _whole(pending: bytearray, last: int) -> int:
 def _row_start(source: InputStream, offset: int, end: int) -> int:
     """The place after the first newline at or after `offset`, or `end` if there is none before."""
     while offset < end - 1:
-        block = source.read_at(offset, min(BLOCK, end - 1 - offset))
+        block = _read(source, offset, min(BLOCK, end - 1 - offset))
         if not block:
             break
         if (newline := block.find(b"\n")) >= 0:
@@ -94,5 +111,11 @@ def _row_start(source: InputStream, offset: int, end: int) -> int:
     return end
 
 
-def _read(source: InputStream, offset: int, end: int) -> bytes:
-    return source.read_at(offset, min(BLOCK, max(end - offset, _LEAST_READ)))
+def _read(source: InputStream, offset: int, length: int) -> bytes:
+    """Nothing at the end of the file only: whoever takes a fault for the end loses rows."""
+    block = source.read_at(offset, length)
+    if not block and offset < source.size and source.size != UNKNOWN_EXTENT:
+        raise Unavailable(
+            "READ_SHORT", f"nothing came at byte {offset} of a file of {source.size} bytes"
+        )
+    return block

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import pyarrow.parquet as pq
 from millrace.datasets.base import Layout, Rows, RowWriter
 from millrace.datasets.parquet_columns import fit, plain_schema
 from millrace.datasets.parquet_file import decoding, open_parquet, refuse_unreadable
+from millrace.datasets.parquet_splice import splice
 from millrace.datasets.parquet_writer import ParquetWriter
 from millrace.datasets.records import Fault, Parsed, numbered
 from millrace.datasets.sample import empty
 from millrace.datasets.schema import require_columns
+from millrace.datasets.splicing import Turns
 from millrace.errors import InvalidInput
 from millrace.storage.base import InputStream
 
@@ -59,11 +62,15 @@ class Parquet:
         for position, batch in _batches(file, start, end, wanted):
             parsed = _parse(batch, schema, required)
             positions = np.arange(position, position + batch.num_rows, dtype=np.int64)
-            yield numbered(row, positions, parsed)
+            rows = numbered(row, positions, parsed)
+            yield replace(rows, start=position, end=position + batch.num_rows)
             row += batch.num_rows
 
     def writer(self, path: Path, schema: pa.Schema) -> RowWriter:
         return ParquetWriter(path, schema)
+
+    def splice(self, first: Path, second: Path | None, skip: int, turns: Turns, to: Path) -> None:
+        splice(first, second, skip, turns, to)
 
 
 def _refuse_duplicates(columns: Sequence[str], name: str) -> None:

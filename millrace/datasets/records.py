@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,10 @@ class Records:
     position: NDArray[np.int64]
     """Place of each row's first byte in the (decoded) file, shape (len(content),)."""
     content: list[bytes]
+    start: int
+    """Where the first one starts."""
+    end: int | None
+    """Where the one behind them starts, if anybody has looked so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ def number(stretches: Iterable[Records], parse: Parse, limit: int) -> Iterator[R
     first = 0
     for records in stretches:
         parsed = _parse_short(records.content, parse, limit)
-        yield numbered(first, records.position, parsed)
+        rows = numbered(first, records.position, parsed)
+        yield replace(rows, start=records.start, end=records.end)
         first += len(records.content)
 
 

@@ -70,7 +70,7 @@ def take(source: InputStream, name: str, limit: int = MAX_RECORD, length: int = 
     text = decoded(source)
     if problem := _looks_like(text.read_at(0, _HEAD)):
         raise mismatch(name, problem)
-    stretches = [stretch for _, stretch in cut(text, 0, length, limit)]
+    stretches = [stretch for _, stretch, _ in cut(text, 0, length, limit)]
     short = [stretch for stretch in stretches if len(stretch) <= limit or b"\n" in stretch]
     _refuse_empty(bool(stretches), name)
     if not short:

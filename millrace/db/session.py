@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -19,6 +20,8 @@ from millrace.errors import InvalidInput, Unavailable
 T = TypeVar("T")
 
 BUSY_SECONDS = 30
+SILENCE_SECONDS = 75.0
+"""How long to listen to a Postgres that says nothing; it gives up a statement itself after 60."""
 _TRIES = 4
 # All our statements are short: compiling one takes longer than running it (340 ms against 17 ms
 # for a look at a thousand jobs).
@@ -162,8 +165,24 @@ def _postgres(url: URL) -> Engine:
         raise InvalidInput(
             "DATABASE_DRIVER", "the Postgres driver is missing", "pip install 'millrace[postgres]'"
         ) from error
+    event.listen(engine, "do_connect", partial(_connect_postgres, SILENCE_SECONDS))
     event.listen(engine, "begin", _begin_postgres)
     return engine
+
+
+def _connect_postgres(
+    silence: float,
+    dialect: Dialect,
+    entry: ConnectionPoolEntry,
+    arguments: tuple[str, ...],
+    options: dict[str, Any],
+) -> Any:
+    # the driver takes a while to import, and SQLite needs none
+    from millrace.db.attentive import AttentiveConnection
+
+    connection = AttentiveConnection.connect(*arguments, **options)
+    connection.silence = silence
+    return connection
 
 
 def _begin_postgres(connection: Connection) -> None:

@@ -72,6 +72,7 @@ class Job(Record, table=True):
         Index("ix_job_output", "output_uri", "id"),
         Index("ix_job_tenant", "tenant", "id"),
         Index("ix_job_model", "tenant", "model", "id"),
+        partial_index("ix_job_parent", ("parent_id",), "parent_id IS NOT NULL"),
     )
 
     id: str = Field(primary_key=True)
@@ -198,6 +199,7 @@ class Chunk(Record, table=True):
     error_sha256: str | None = None
     error_rows: int | None = Field(default=None, sa_type=BigInteger)
     input_rows: list[Any] | None = Field(default=None, sa_column=json_column())
+    """Lists of what `millrace.types.Reading` holds, the last two only since positions are told."""
     fingerprint: dict[str, Any] | None = Field(default=None, sa_column=json_column())
     error_code: str | None = None
     error_message: str | None = Field(default=None, sa_type=Text)
@@ -209,6 +211,7 @@ class Chunk(Record, table=True):
     twin_owner: str | None = None
     twin_until: float | None = Field(default=None, sa_type=Double)
     twin_at: float | None = Field(default=None, sa_type=Double)
+    kept: dict[str, Any] | None = Field(default=None, sa_column=json_column())
 
 
 class Tally(Record, table=True):

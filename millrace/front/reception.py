@@ -108,9 +108,9 @@ def _taken(spec: JobSpec, owner: str) -> Conflict:
 
 
 def _submit(database: Database, spec: JobSpec, sender: Sender, *, empty: bool) -> Received:
-    _check_places(spec)
+    check_places(spec)
     if empty:
-        _check_empty(spec)
+        check_empty(spec)
     with database.write() as connection:
         job_id = jobs.submit(
             connection,
@@ -209,7 +209,8 @@ def _has_results(database: Database, job: JobView) -> bool:
     return bool(progress.rows_ok or progress.rows_err)
 
 
-def _check_places(spec: JobSpec) -> None:
+def check_places(spec: JobSpec) -> None:
+    """`InvalidInput` where input and output overlap, or where nothing can be written."""
     inside = f"{spec.output}/".startswith(f"{spec.input}/")
     around = f"{spec.input}/".startswith(f"{spec.output}/")
     if inside or around:
@@ -222,15 +223,21 @@ def _check_places(spec: JobSpec) -> None:
     storage.probe_output(spec.output)
 
 
-def _check_empty(spec: JobSpec) -> None:
-    store = storage.for_uri(spec.output)
-    if next(iter(store.list(spec.output)), None) is None and not _is_published(spec.output):
+def check_empty(spec: JobSpec) -> None:
+    """`Conflict` where there is anything in the output already."""
+    if is_empty(spec.output):
         return
     raise Conflict(
         "OUTPUT_EXISTS",
         f"{spec.output} is not empty and belongs to no job that is known here",
         "choose another --output, or the --state or database that its job was given to",
     )
+
+
+def is_empty(folder: str) -> bool:
+    """Whether there are neither results nor other objects below a folder."""
+    listed = storage.for_uri(folder).list(folder)
+    return next(iter(listed), None) is None and not _is_published(folder)
 
 
 def _is_published(output: str) -> bool:

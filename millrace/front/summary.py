@@ -56,6 +56,7 @@ def summarised(conn: Connection, job: JobView) -> dict[str, Any]:
         "started_at": utc(began),
         "finished_at": utc(ended),
         "seconds": round(ended - began, 3) if began and ended else None,
+        "retry_of": job.parent_id,
         "notes": list(job.plan_notes),
     }
 

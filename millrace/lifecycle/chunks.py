@@ -10,7 +10,7 @@ from __future__ import annotations
 from millrace.lifecycle.calls import offer, ring_many
 from millrace.lifecycle.claims import claim, claim_many
 from millrace.lifecycle.commits import commit, commit_many, settled
-from millrace.lifecycle.crashes import crash, reap, release_job, release_owned
+from millrace.lifecycle.crashes import crash, lapsed, reap, release_job, release_owned
 from millrace.lifecycle.holding import refuse_model, release, release_many, renew, renew_many
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "commit",
     "commit_many",
     "crash",
+    "lapsed",
     "offer",
     "reap",
     "refuse_model",

@@ -149,7 +149,7 @@ def _row(lease: Lease, result: ChunkResult) -> dict[str, Any]:
         "error_bytes": error_part and error_part.bytes,
         "error_sha256": error_part and error_part.sha256,
         "error_rows": error_part and error_part.rows,
-        "input_rows": [list(pair) for pair in result.input_rows],
+        "input_rows": [[each.index, each.rows, each.start, each.end] for each in result.readings],
         "fingerprint": result.fingerprint,
     }
 

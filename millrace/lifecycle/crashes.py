@@ -57,17 +57,34 @@ def crash(
     return verdict or Retry()
 
 
-def reap(conn: Connection, limit: int, *, now: float | None = None) -> list[tuple[JobId, int]]:
+def lapsed(conn: Connection, *, now: float | None = None) -> list[JobId]:
+    """The jobs of which leases have run out."""
+    chunk = tables.chunk.c
+    leased = among(chunk.state, [ChunkState.LEASED])
+    found = select(chunk.job_id).where(leased, or_(*_lapsed(now))).distinct().order_by(chunk.job_id)
+    return [JobId(each) for each in conn.execute(found).scalars()]
+
+
+def reap(
+    conn: Connection, limit: int, *, job_id: JobId | None = None, now: float | None = None
+) -> list[tuple[JobId, int]]:
     """Take at most `limit` leases that have run out away from their holders, as crashes.
 
-    The rows in flight by the last heartbeat are the suspects; without any, an attempt is lost and
-    no crash counted. Chunks of a job that has ended are put back without a count. Returns what was
-    taken.
+    Of one job only, where that is given. The rows in flight by the last heartbeat are the suspects;
+    without any, an attempt is lost and no crash counted. Chunks of a job that has ended are put
+    back without a count. Returns what was taken.
     """
     # The holder may renew between our look and our blow, so the blow asks again.
+    # As an expression: leases that have run out are few, and the chunks of a job may be many.
+    these = true() if job_id is None else tables.chunk.c.job_id + "" == job_id
+    gone = _lapsed(now)
+    return _end_all(conn, ChunkVerb.REAP, "the worker fell silent", 0, *gone, limit, now, these)
+
+
+def _lapsed(now: float | None) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Whether the holder's time is over, and whether the twin's is."""
     chunk = tables.chunk.c
-    lapsed = (chunk.lease_until < db_now(now), chunk.twin_until < db_now(now))
-    return _end_all(conn, ChunkVerb.REAP, "the worker fell silent", 0, *lapsed, limit, now)
+    return chunk.lease_until < db_now(now), chunk.twin_until < db_now(now)
 
 
 def release_owned(
@@ -103,6 +120,7 @@ def _end_all(
     twin_gone: ColumnElement[bool],
     limit: int | None,
     now: float | None,
+    *which: ColumnElement[bool],
 ) -> list[tuple[JobId, int]]:
     """End the attempts of holders and twins that are gone; each is asked for again as it is taken.
 
@@ -112,7 +130,7 @@ def _end_all(
     twin_gone = and_(chunk.twin_token.is_not(None), twin_gone)
     found = conn.execute(
         select(tables.chunk, first_gone.label("first_gone"), twin_gone.label("twin_gone"))
-        .where(among(chunk.state, [ChunkState.LEASED]), or_(first_gone, twin_gone))
+        .where(among(chunk.state, [ChunkState.LEASED]), or_(first_gone, twin_gone), *which)
         .order_by(chunk.job_id, chunk.idx)
         .limit(limit)
     ).all()
@@ -147,4 +165,5 @@ def _judge(state: JobState, ended: Attempt, suspects: Sequence[int]) -> Verdict 
         return None
     if ended.kind is ChunkKind.FINALIZE or ended.goes_on:
         return Retry()
-    return after_crash(ended.span, ended.crash_count + 1, suspects)
+    proof = ended.kept is not None
+    return after_crash(ended.span, ended.crash_count + 1, suspects, only_on_proof=proof)

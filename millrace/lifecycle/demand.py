@@ -30,6 +30,7 @@ def due(
     limit: int,
     pool: str | None = None,
     job_id: JobId | None = None,
+    kind: ChunkKind | None = None,
     unrung_for: float | None = None,
     now: float | None = None,
 ) -> list[tuple[JobId, int]]:
@@ -37,7 +38,7 @@ def due(
 
     With `unrung_for`, only those that nobody was called to within so many seconds.
     """
-    live = _live(pool, job_id).where(_has_due(now))
+    live = _live(pool, job_id, kind).where(_has_due(now))
     found: list[tuple[JobId, int]] = []
     # Job by job, so that the index on (job, place) gives the first few without sorting millions.
     for row in conn.execute(live).all():
@@ -57,6 +58,7 @@ def next_rung(
     limit: int,
     affinity: float,
     job_id: JobId | None = None,
+    kind: ChunkKind | None = None,
     now: float | None = None,
 ) -> list[tuple[JobId, int]]:
     """The chunk that a worker of this pool should begin next, by the order of calls.
@@ -79,12 +81,12 @@ def next_rung(
     first = conn.scalar(
         select(chunk.job_id)
         .join(tables.job, tables.job.c.id == chunk.job_id)
-        .where(rung, _wanted_kind(), *_narrowed(pool, job_id))
+        .where(rung, _wanted_kind(), *_narrowed(pool, job_id, kind))
         .order_by(chunk.rung_at)
         .limit(1)
     )
     if first is None:
-        return _offered(conn, pool, worker, job_id)
+        return _offered(conn, pool, worker, job_id, kind)
     more = select(chunk.idx).where(chunk.job_id == first, rung).order_by(chunk.rung_at).limit(limit)
     return [(JobId(first), idx) for idx in conn.execute(more).scalars()]
 
@@ -98,7 +100,7 @@ def backlog(conn: Connection, pool: str, *, now: float | None = None) -> list[Ba
     begun = func.coalesce(leased.correlate(tables.job).scalar_subquery(), 0)
     pending_weight = job.weight_total - tally.total("weight_done") - begun
     found = (
-        _live(pool, None)
+        _live(pool)
         .where(_has_due(now))
         .outerjoin(tables.tally, tables.tally.c.job_id == job.id)
         .group_by(job.id)
@@ -119,19 +121,26 @@ def pools(conn: Connection) -> list[str]:
     return list(conn.execute(named).scalars())
 
 
-def _live(pool: str | None, job_id: JobId | None) -> Select[Any]:
+def _live(
+    pool: str | None, job_id: JobId | None = None, kind: ChunkKind | None = None
+) -> Select[Any]:
     job = tables.job.c
     return (
         select(job.id, job.state)
-        .where(_in_progress(), *_narrowed(pool, job_id))
+        .where(_in_progress(), *_narrowed(pool, job_id, kind))
         .order_by(job.priority.desc(), job.id)
     )
 
 
-def _narrowed(pool: str | None, job_id: JobId | None) -> list[ColumnElement[bool]]:
+def _narrowed(
+    pool: str | None, job_id: JobId | None, kind: ChunkKind | None
+) -> list[ColumnElement[bool]]:
     job = tables.job.c
     given = ((job.pool, pool), (job.id, job_id))
-    return [column == value for column, value in given if value is not None]
+    narrow = [column == value for column, value in given if value is not None]
+    if kind is not None:
+        narrow.append(among(job.state, [state for state, of in CLAIMABLE.items() if of is kind]))
+    return narrow
 
 
 def _in_progress() -> ColumnElement[bool]:
@@ -168,7 +177,11 @@ def _due_of(
 
 
 def _offered(
-    conn: Connection, pool: str, worker: WorkerId, job_id: JobId | None
+    conn: Connection,
+    pool: str,
+    worker: WorkerId,
+    job_id: JobId | None,
+    kind: ChunkKind | None,
 ) -> list[tuple[JobId, int]]:
     chunk = tables.chunk.c
     row = conn.execute(
@@ -180,7 +193,7 @@ def _offered(
             chunk.twin_token.is_(None),
             chunk.owner != worker,
             among(tables.job.c.state, [JobState.RUNNING]),
-            *_narrowed(pool, job_id),
+            *_narrowed(pool, job_id, kind),
         )
         .order_by(chunk.offered_at)
         .limit(1)

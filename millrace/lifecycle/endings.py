@@ -37,6 +37,8 @@ class Attempt:
     """The token of the other one of a chunk with a twin, who still works on it."""
     companion: str | None
     """The token of the twin, if there is any."""
+    kept: dict[str, Any] | None
+    """What it keeps of an earlier job, as its row holds it."""
 
     @classmethod
     def of(cls, row: Row[Any], token: str, *, for_both: bool = False) -> Attempt:
@@ -56,6 +58,7 @@ class Attempt:
             as_twin=as_twin,
             goes_on=None if for_both else other,
             companion=row.twin_token,
+            kept=row.kept,
         )
 
     def current(self) -> ColumnElement[bool]:
@@ -154,7 +157,7 @@ def _consequence(
                 "finished_at": db_now(now),
                 "rows_ok": 0,
                 "rows_err": 1,
-                "input_rows": [[_input_at(conn, ended), 1]],
+                "input_rows": [_buried(conn, ended)],
                 "error_code": "WORKER_CRASHED",
                 "error_message": f"the process died {crashes} times on this row alone: {detail}",
             }
@@ -180,6 +183,7 @@ def _add_children(
             "weight": ended.weight * (span.end - start) // length
             - ended.weight * (span.start - start) // length,
             "suspects": [each for each in suspects if span.start <= each < span.end] or None,
+            "kept": ended.kept,
         }
         for idx, span in enumerate(verdict.spans, first)
     ]
@@ -187,14 +191,14 @@ def _add_children(
     return [idx for idx, _ in enumerate(rows, first)]
 
 
-def _input_at(conn: Connection, ended: Attempt) -> int:
+def _buried(conn: Connection, ended: Attempt) -> list[int | None]:
+    """The `Reading` of a row at a known place, which nobody can read to its end."""
     places = tables.job_input.c
-    index = conn.scalar(
-        select(places.index).where(
+    row = conn.execute(
+        select(places.index, places.base).where(
             places.job_id == ended.job_id,
             places.base <= ended.span.start,
             places.base + places.extent > ended.span.start,
         )
-    )
-    assert isinstance(index, int), "chunks tile the inputs"
-    return index
+    ).one()
+    return [row.index, 1, ended.span.start - row.base, None]

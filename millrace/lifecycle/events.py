@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, func, insert, or_, select
 
 from millrace.db import tables
 from millrace.db.now import db_now
+from millrace.lifecycle.bulk import insert_rows
 from millrace.lifecycle.transitions import ChunkVerb
 from millrace.types import JobId, Json, WorkerId
 
@@ -51,13 +52,13 @@ def record(
         "to_state": to_state,
         "worker": worker,
         "detail": dict(detail) if detail else None,
+        "at": db_now(now),
     }
     if idxs is None:
-        rows = [common]
-    else:
-        rows = [common | {"idx": idx, "attempt": attempt} for idx, attempt in idxs]
-    if rows:
-        conn.execute(insert(tables.event).values(at=db_now(now)), rows)
+        conn.execute(insert(tables.event).values(common))
+        return
+    rows = [{"idx": idx, "attempt": attempt} for idx, attempt in idxs]
+    insert_rows(conn, tables.event, rows, common)
 
 
 def page(conn: Connection, job_id: JobId, *, after: int = 0, limit: int = 100) -> list[Event]:

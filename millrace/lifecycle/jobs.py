@@ -10,9 +10,10 @@ from millrace.db.now import db_now
 from millrace.errors import Conflict
 from millrace.lifecycle.guards import among, forbidden, lock_job, move_job
 from millrace.lifecycle.planning import add_chunks, pin, queue
-from millrace.lifecycle.publication import abandon, freeze, publish
+from millrace.lifecycle.publication import abandon, freeze, publish, recompute
 from millrace.lifecycle.reopening import reopen
 from millrace.lifecycle.submission import output_owned, submit, supersede
+from millrace.lifecycle.successor import retry_rows
 from millrace.lifecycle.transitions import JOB_TERMINAL, JobVerb
 from millrace.spec import JobSpec
 from millrace.types import ChunkState, JobId, JobState
@@ -29,8 +30,10 @@ __all__ = [
     "pin",
     "publish",
     "queue",
+    "recompute",
     "resume",
     "retry",
+    "retry_rows",
     "start",
     "stop",
     "submit",
@@ -174,9 +177,16 @@ def retry(
     except IntegrityError as error:
         raise output_owned(conn, spec.output, row.tenant) from error
     if not moved:
-        raise forbidden(job_id, JobVerb.RETRY, state)
+        raise _not_retried(job_id, state)
     reopen(conn, job_id, errors=errors, now=now)
     return target
+
+
+def _not_retried(job_id: JobId, state: JobState) -> Conflict:
+    refusal = forbidden(job_id, JobVerb.RETRY, state)
+    if state is JobState.PARTIAL:
+        refusal.hint = f"its error rows can be tried again: millrace jobs retry {job_id} --errors"
+    return refusal
 
 
 def _amended(job_id: JobId, own: JobSpec, asked: JobSpec | None) -> JobSpec:

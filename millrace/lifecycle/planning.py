@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from millrace.db import tables
 from millrace.errors import Conflict
+from millrace.lifecycle import kept
+from millrace.lifecycle.bulk import insert_rows
 from millrace.lifecycle.guards import forbidden, lock_job, move_job
 from millrace.lifecycle.transitions import JobVerb
 from millrace.types import ChunkKind, ChunkState, Input, JobId, JobState, PlannedChunk
 
 _BATCH = 10_000
+_BATCH_RUNS = 1_000_000
 
 
 def pin(
@@ -58,21 +60,20 @@ def add_chunks(conn: Connection, job_id: JobId, chunks: Iterable[PlannedChunk]) 
     """Append chunks to the plan of a validating job and return how many; numbered as they come."""
     _hold_planning(conn, job_id)
     first = next_idx(conn, job_id)
-    rows: Iterator[dict[str, Any]] = (
+    rows = (
         {
-            "job_id": job_id,
             "idx": idx,
-            "kind": ChunkKind.INFER,
-            "state": ChunkState.PENDING,
             "start_pos": each.span.start,
             "end_pos": each.span.end,
             "weight": each.weight,
+            "kept": kept.written(each.kept),
         }
         for idx, each in enumerate(chunks, first)
     )
+    same = {"job_id": job_id, "kind": ChunkKind.INFER, "state": ChunkState.PENDING}
     added = weight = 0
-    while batch := list(islice(rows, _BATCH)):
-        conn.execute(insert(tables.chunk), batch)
+    for batch in _batches(rows):
+        insert_rows(conn, tables.chunk, batch, same)
         added += len(batch)
         weight += sum(row["weight"] for row in batch)
     job = tables.job.c
@@ -108,6 +109,20 @@ def _hold_planning(conn: Connection, job_id: JobId) -> None:
     state = lock_job(conn, job_id)
     if state is not JobState.VALIDATING:
         raise forbidden(job_id, JobVerb.QUEUE, state)
+
+
+def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The rows in lots of bounded size, however much each chunk has to remember."""
+    batch: list[dict[str, Any]] = []
+    runs = 0
+    for row in rows:
+        batch.append(row)
+        runs += len(row["kept"]["runs"]) if row["kept"] else 0
+        if len(batch) >= _BATCH or runs >= _BATCH_RUNS:
+            yield batch
+            batch, runs = [], 0
+    if batch:
+        yield batch
 
 
 def _check_tiling(conn: Connection, job_id: JobId) -> None:

@@ -1,6 +1,8 @@
-"""Verbs by which a job's results become public: freeze, then publish or abandon."""
+"""Verbs by which a job's results become public: freeze, then publish, abandon or recompute."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -17,8 +19,12 @@ from millrace.lifecycle.guards import (
     move_job,
 )
 from millrace.lifecycle.planning import next_idx
+from millrace.lifecycle.reopening import reopen_settled
 from millrace.lifecycle.transitions import CHUNK_SETTLED, ChunkVerb, JobVerb
 from millrace.types import ChunkKind, ChunkState, JobId, JobState, Lease
+
+RECOMPUTATIONS = 3
+"""How often a job's chunks are computed again because their results were found unsound."""
 
 
 def freeze(conn: Connection, job_id: JobId, *, now: float | None = None) -> bool:
@@ -99,6 +105,56 @@ def abandon(
     )
     if not abandoned:
         raise LeaseLost
+
+
+def recompute(
+    conn: Connection,
+    lease: Lease,
+    idxs: Collection[int],
+    code: str,
+    reason: str,
+    *,
+    now: float | None = None,
+) -> bool:
+    """finalizing → running: the results of these chunks cannot be published, so they run again.
+
+    To be called by the holder of the finalize chunk, who has seen that no manifest is there. False
+    where one may still come, from an attempt at publishing that fell silent or had no answer, and
+    where the job was sent back `RECOMPUTATIONS` times already. `LeaseLost` for anybody else.
+    """
+    lock_job(conn, lease.job_id)
+    if not idxs or not _alone(conn, lease) or _sent_back(conn, lease.job_id) >= RECOMPUTATIONS:
+        return False
+    _end_lease(conn, lease, ChunkVerb.RELEASE, ChunkState.PENDING, now, **LET_GO)
+    moved = move_job(
+        conn,
+        lease.job_id,
+        JobVerb.RECOMPUTE,
+        JobState.RUNNING,
+        now=now,
+        detail={"code": code, "reason": reason, "chunks": len(idxs)},
+    )
+    if not moved:
+        raise LeaseLost
+    reopen_settled(conn, lease.job_id, idxs, now=now)
+    return True
+
+
+def _alone(conn: Connection, lease: Lease) -> bool:
+    """Whether each earlier attempt at publishing is known to have ended without a manifest."""
+    chunk = tables.chunk.c
+    row = conn.execute(
+        select(chunk.infra_count, chunk.lost_count, chunk.crash_count).where(held(lease))
+    ).one_or_none()
+    if row is None:
+        raise LeaseLost
+    return not any(row)
+
+
+def _sent_back(conn: Connection, job_id: JobId) -> int:
+    event = tables.event.c
+    found = select(func.count()).where(event.job_id == job_id, event.verb == JobVerb.RECOMPUTE)
+    return conn.scalar(found) or 0
 
 
 def _end_lease(

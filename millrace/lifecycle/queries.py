@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, true
+from sqlalchemy import Connection, Row, Select, exists, func, select, true
 
 from millrace.db import tables
-from millrace.lifecycle import tally
+from millrace.db.now import db_now
+from millrace.lifecycle import kept, tally
 from millrace.lifecycle.demand import backlog, due, next_rung, pools
-from millrace.lifecycle.guards import among, has_open_chunk, no_such_job
+from millrace.lifecycle.guards import among, has_open_chunk, has_pending_chunk, no_such_job
 from millrace.lifecycle.roster import workers
 from millrace.lifecycle.standstill import waiting
 from millrace.lifecycle.stragglers import leases, pace
@@ -24,7 +25,7 @@ from millrace.lifecycle.views import (
     WorkerView,
 )
 from millrace.spec import JobSpec
-from millrace.types import ChunkKind, ChunkState, Input, JobId, JobState, Part, Span
+from millrace.types import ChunkKind, ChunkState, Input, JobId, JobState, Part, Reading, Span
 
 __all__ = [
     "Backlog",
@@ -33,6 +34,7 @@ __all__ = [
     "Progress",
     "SettledChunk",
     "WorkerView",
+    "are_closing",
     "backlog",
     "due",
     "inputs",
@@ -196,6 +198,20 @@ def ready_to_freeze(conn: Connection) -> list[JobId]:
     return [JobId(each) for each in conn.execute(_by_urgency(found)).scalars()]
 
 
+def are_closing(conn: Connection, within: float, *, now: float | None = None) -> bool:
+    """Whether some running job waits only for chunks that were begun within so many seconds."""
+    chunk = tables.chunk.c
+    young = exists().where(
+        chunk.job_id == tables.job.c.id,
+        among(chunk.state, [ChunkState.LEASED]),
+        chunk.leased_at > db_now(now) - within,
+    )
+    found = select(tables.job.c.id).where(
+        among(tables.job.c.state, [JobState.RUNNING]), young, ~has_pending_chunk()
+    )
+    return conn.scalar(found.limit(1)) is not None
+
+
 def _by_urgency(found: Select[Any]) -> Select[Any]:
     return found.order_by(tables.job.c.priority.desc(), tables.job.c.id)
 
@@ -239,10 +255,12 @@ def _settled_chunk(row: Row[Any]) -> SettledChunk:
         rows_err=row.rows_err,
         part=_part(row.part_path, row.rows_ok, row.part_bytes, row.part_sha256),
         error_part=_part(row.error_path, row.error_rows, row.error_bytes, row.error_sha256),
-        input_rows=tuple((index, rows) for index, rows in row.input_rows or ()),
+        readings=tuple(Reading(*each) for each in row.input_rows or ()),
         fingerprint=row.fingerprint or {},
         error_code=row.error_code,
         error_message=row.error_message,
+        weight=row.weight,
+        kept=kept.read(row.kept),
     )
 
 

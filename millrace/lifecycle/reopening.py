@@ -1,7 +1,8 @@
-"""What a new run of a job does to the chunks of the run before."""
+"""Chunks that are computed once more: by a new run of their job, or because of what came out."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, update
@@ -29,6 +30,8 @@ _RESULT = (
     "finished_at",
 )
 
+_AT_ONCE = 1_000
+
 
 def reopen(conn: Connection, job_id: JobId, *, errors: bool, now: float | None) -> None:
     """Make every open chunk claimable at once, and with `errors` those with error rows too.
@@ -50,9 +53,26 @@ def reopen(conn: Connection, job_id: JobId, *, errors: bool, now: float | None) 
     _to_pending(conn, job_id, ChunkState.LEASED, of_job, now)
     if errors:
         bad = and_(of_job, among(chunk.kind, [ChunkKind.INFER]), chunk.rows_err > 0)
-        for state in CHUNK_SETTLED:
-            _to_pending(conn, job_id, state, bad, now, crash_count=0, **dict.fromkeys(_RESULT))
+        _forget_results(conn, job_id, bad, now)
         tally.recount(conn, job_id)
+
+
+def reopen_settled(
+    conn: Connection, job_id: JobId, idxs: Collection[int], *, now: float | None
+) -> None:
+    """Make these settled chunks claimable as if for the first time. The caller locks the job."""
+    chunk, wanted = tables.chunk.c, sorted(idxs)
+    for first in range(0, len(wanted), _AT_ONCE):
+        these = chunk.idx.in_(wanted[first : first + _AT_ONCE])
+        _forget_results(conn, job_id, and_(chunk.job_id == job_id, these), now)
+    tally.recount(conn, job_id)
+
+
+def _forget_results(
+    conn: Connection, job_id: JobId, which: ColumnElement[bool], now: float | None
+) -> None:
+    for state in CHUNK_SETTLED:
+        _to_pending(conn, job_id, state, which, now, crash_count=0, **dict.fromkeys(_RESULT))
 
 
 def _to_pending(

@@ -38,17 +38,20 @@ def backoff(failures: int, draw: float, *, base: float = 1.0, cap: float = 60.0)
     return draw * min(cap, base * 2.0 ** min(failures, 32))
 
 
-def after_crash(span: Span, crash_count: int, suspects: Iterable[int]) -> Verdict:
+def after_crash(
+    span: Span, crash_count: int, suspects: Iterable[int], *, only_on_proof: bool = False
+) -> Verdict:
     """The verdict on a chunk that has now crashed `crash_count` times.
 
     `suspects` are positions of rows in flight at the last crash; those outside of `span` are
-    ignored.
+    ignored. With `only_on_proof` a chunk without any is tried again, however often: it holds rows
+    that have results already, and none of these may be buried for want of a better suspect.
     """
-    if crash_count < CRASHES_BEFORE_VERDICT:
+    inside = sorted({position for position in suspects if span.start <= position < span.end})
+    if crash_count < CRASHES_BEFORE_VERDICT or (only_on_proof and not inside):
         return Retry()
     if span.length == 1:
         return Bury()
-    inside = sorted({position for position in suspects if span.start <= position < span.end})
     return Split(_cut(span, _borders(span, inside)))
 
 

@@ -22,6 +22,7 @@ class JobVerb(StrEnum):
     FREEZE = "freeze"
     PUBLISH = "publish"
     ABANDON = "abandon"
+    RECOMPUTE = "recompute"
     FAIL = "fail"
     EXPIRE = "expire"
     CANCEL = "cancel"
@@ -73,6 +74,7 @@ JOB_MOVES: Mapping[JobVerb, Move[JobState]] = MappingProxyType(
         JobVerb.FREEZE: _job({_J.RUNNING}, {_J.FINALIZING}),
         JobVerb.PUBLISH: _job({_J.FINALIZING}, {_J.SUCCEEDED, _J.PARTIAL}),
         JobVerb.ABANDON: _job({_J.FINALIZING}, {_J.FAILED}),
+        JobVerb.RECOMPUTE: _job({_J.FINALIZING}, {_J.RUNNING}),
         JobVerb.FAIL: _job(_UNPUBLISHED, {_J.FAILED}),
         JobVerb.EXPIRE: _job(_UNPUBLISHED, {_J.EXPIRED}),
         JobVerb.CANCEL: _job(_UNPUBLISHED, {_J.CANCELLING}),

@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from millrace.spec import JobSpec
-from millrace.types import ChunkKind, ChunkState, JobId, JobState, Json, Part, Span, WorkerId
+from millrace.types import (
+    ChunkKind,
+    ChunkState,
+    JobId,
+    JobState,
+    Json,
+    Kept,
+    Part,
+    Reading,
+    Span,
+    WorkerId,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +82,14 @@ class SettledChunk:
     rows_err: int
     part: Part | None
     error_part: Part | None
-    input_rows: tuple[tuple[int, int], ...]
-    """Pairs (input index, rows read from it), in input order."""
+    readings: tuple[Reading, ...]
+    """One for each input that it overlaps, in input order."""
     fingerprint: Mapping[str, Json]
     error_code: str | None
     error_message: str | None
+    weight: int
+    kept: Kept | None
+    """What of its part is another job's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +54,17 @@ class Storage(Protocol):
         ...
 
     def put(self, spooled: Path, uri: str, sha256: str) -> None:
-        """Publish a spooled file durably under a new name, whole or not at all.
+        """Publish a spooled file under a new name, whole or not at all; durable once `settle`d.
 
         Finding the same content there already is success; other content is `Conflict`.
+        """
+        ...
+
+    def settle(self, uris: Collection[str]) -> None:
+        """Make what was `put` under these names outlast a power cut.
+
+        After an error nobody knows what is there, also where it succeeds when tried again: what was
+        to be settled has to be made anew.
         """
         ...
 

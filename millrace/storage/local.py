@@ -1,8 +1,9 @@
 """A folder of the local machine as storage.
 
 An object's version is its modification time and inode: any rewrite or replacement changes one of
-them. Publishing is write, fsync, hard link, fsync of the folder: a link never overwrites, so
-the first writer of a name wins, and what has a final name is whole and survives a power cut.
+them. Publishing is a hard link: it never overwrites, so the first writer of a name wins, and what
+has a final name is whole. Parts are synced in groups by `settle`, which saves most of the waiting
+for the disk; what is put once is synced before it gets its name, and its name after that.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from millrace.failpoints import failpoint
 from millrace.storage.base import StoredObject
 from millrace.storage.os_errors import translated
 from millrace.storage.spooled import digest_of, refuse_corrupt
-from millrace.storage.sync import sync
+from millrace.storage.sync import sync, sync_all
 from millrace.storage.uri import join, local_path
 
 _SPOOL = ".spool-"
@@ -83,14 +84,14 @@ class LocalStorage:
                 path.unlink(missing_ok=True)
 
     def put(self, spooled: Path, uri: str, sha256: str) -> None:
-        """Publish a spooled file durably under a new name, whole or not at all.
+        """Publish a spooled file under a new name, whole or not at all; durable once `settle`d.
 
         Finding the same content there already is success; other content is `Conflict`.
         `Unavailable` where the spooled bytes are not the ones that were hashed.
         """
         refuse_corrupt(spooled, sha256)
         failpoint("s.before_put")
-        if _publish(spooled, local_path(uri)):
+        if _link(spooled, local_path(uri)):
             failpoint("s.after_put")
             return
         if digest_of(local_path(uri)) != sha256:
@@ -100,13 +101,26 @@ class LocalStorage:
                 "choose another output folder",
             )
 
+    def settle(self, uris: Collection[str]) -> None:
+        """Sync these files and the folders that hold their names."""
+        paths = [local_path(uri) for uri in uris]
+        folders = {path.parent for path in paths}
+        with translated(", ".join(map(str, folders))):
+            failpoint("s.before_settle")
+        sync_all(paths)
+        sync_all(folders)
+
     def put_once(self, uri: str, content: bytes) -> bytes:
         """Create a small object if there is none; returns the bytes that are there afterwards."""
         with self.spool(uri.rpartition("/")[0]) as spooled:
             with translated(spooled):
                 spooled.write_bytes(content)
             failpoint("s.before_put_once")
-            _publish(spooled, local_path(uri))
+            final = local_path(uri)
+            with translated(final):
+                sync(spooled)
+                _link(spooled, final)
+                sync(final.parent)
         failpoint("s.after_put_once")
         return self.read(uri)
 
@@ -199,17 +213,14 @@ def _pin(uri: str, found: os.stat_result) -> StoredObject:
     return StoredObject(uri, found.st_size, f"{found.st_mtime_ns}-{found.st_ino}")
 
 
-def _publish(spooled: Path, final: Path) -> bool:
-    """Give a spooled file its final name, durably; false where the name is taken."""
+def _link(spooled: Path, final: Path) -> bool:
+    """Give a spooled file its final name; false where the name is taken."""
     with translated(final):
         _make_folder(final.parent)
-        sync(spooled)
         try:
             os.link(spooled, final)
         except FileExistsError:
             return False
-        finally:
-            sync(final.parent)
         spooled.unlink()
         return True
 

@@ -7,7 +7,7 @@ takes their place, which two writers at the very same moment can slip through: d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -72,7 +72,7 @@ class S3Storage:
                     request("abort_multipart_upload", uri, UploadId=started)
 
     def put(self, spooled: Path, uri: str, sha256: str) -> None:
-        """Publish a spooled file durably under a new name, whole or not at all.
+        """Publish a spooled file under a new name, whole or not at all, durable from then on.
 
         Finding the same content there already is success; other content is `Conflict`.
         `Unavailable` where the spooled bytes are not the ones that were hashed.
@@ -81,6 +81,9 @@ class S3Storage:
         failpoint("s.before_put")
         upload(spooled, uri, sha256)
         failpoint("s.after_put")
+
+    def settle(self, uris: Collection[str]) -> None:
+        """Nothing: what S3 has answered for is durable."""
 
     def put_once(self, uri: str, content: bytes) -> bytes:
         """Create a small object if there is none; returns the bytes that are there afterwards."""

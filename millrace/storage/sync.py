@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from millrace.storage.os_errors import translated
+
+_AT_ONCE = 8
 
 
 def sync(path: Path) -> None:
@@ -13,3 +19,22 @@ def sync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_all(paths: Collection[Path]) -> None:
+    """`sync` for several; raises our own errors.
+
+    Those that wait for the disk at the same time share a write of the file system's journal.
+    """
+    if len(paths) < 2:
+        for path in paths:
+            _sync(path)
+        return
+    with ThreadPoolExecutor(min(_AT_ONCE, len(paths)), thread_name_prefix="sync") as pool:
+        for done in [pool.submit(_sync, path) for path in paths]:
+            done.result()
+
+
+def _sync(path: Path) -> None:
+    with translated(path):
+        sync(path)

@@ -129,6 +129,106 @@ def test_error_rows_are_run_again_on_request(
     until(lambda: state_of(millrace, failed["id"]) == "failed", "it has failed again")
 
 
+MOODY = """
+from pathlib import Path
+
+from millrace.predictor import Predictor
+
+class Moody(Predictor):
+    def predict(self, batch):
+        with (Path(__file__).parent / "seen").open("a") as seen:
+            seen.writelines(f"{id}\\n" for id in batch["id"])
+        if (Path(__file__).parent / "moody").exists() and 7 in batch["id"]:
+            raise ValueError("not today")
+        return {"said": [f"row {id}" for id in batch["id"]]}
+"""
+
+
+@pytest.fixture
+def partial(millrace: Millrace, start: Start, tmp_path: Path) -> str:
+    """A job with an error row that will go away and one that will not."""
+    lines = [f'{{"id": {n}}}' if n != 13 else "nonsense" for n in range(20)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    (tmp_path / "moody.py").write_text(MOODY)
+    (tmp_path / "moody").touch()
+    start("scheduler")
+    start("worker", "--processes", "1")
+    asked = ("--model", "python:moody.py:Moody", "--input", "rows.jsonl", "--chunk-rows", "4")
+    job = told(millrace, "submit", *asked, "--output", "out", "--key", "id", "--wait", code=9)
+    (tmp_path / "moody").unlink()
+    (tmp_path / "seen").unlink()
+    return str(job["id"])
+
+
+def test_error_rows_of_a_partial_job_are_computed_into_a_folder_of_their_own(
+    millrace: Millrace, partial: str, tmp_path: Path
+) -> None:
+    refused = millrace("jobs", "retry", partial)
+    assert (refused.returncode, "--errors" in refused.stderr) == (6, True)
+
+    retry = told(millrace, "jobs", "retry", partial, "--errors")
+
+    assert (retry["retry_of"], Path(retry["output"]).name) == (partial, "out-retry-1")
+    ended = told(millrace, "jobs", "watch", retry["id"], code=9)
+    assert (ended["rows_ok"], ended["rows_err"]) == (19, 1)
+    assert (tmp_path / "seen").read_text().split() == ["7"]
+    printed = millrace("jobs", "results", retry["id"]).stdout.splitlines()
+    assert [*map(json.loads, printed)] == [
+        {"id": n, "said": f"row {n}"} for n in range(20) if n != 13
+    ]
+    [error] = map(json.loads, millrace("jobs", "errors", retry["id"]).stdout.splitlines())
+    assert (error["row"], error["code"]) == (13, "JSON_INVALID")
+    checked = millrace("verify", "out-retry-1")
+    assert "20 rows = 19 results + 1 errors" in checked.stdout, checked.stderr
+    assert told(millrace, "jobs", "show", partial)["state"] == "partial"
+    assert millrace("verify", "out").returncode == 0
+    # published, so the next one is another job, beside it
+    again = told(millrace, "jobs", "retry", retry["id"], "--errors")
+    assert (again["retry_of"], Path(again["output"]).name) == (retry["id"], "out-retry-2")
+    assert told(millrace, "jobs", "watch", again["id"], code=9)["rows_err"] == 1
+
+
+def test_a_retry_of_rows_is_refused_where_it_could_not_be_true(
+    millrace: Millrace, partial: str, tmp_path: Path
+) -> None:
+    def refused(*options: str, code: int = 6) -> str:
+        done = millrace("jobs", "retry", partial, "--errors", *options)
+        assert done.returncode == code, done.stdout
+        return done.stderr
+
+    rows, model = tmp_path / "rows.jsonl", tmp_path / "moody.py"
+    [part, *_] = sorted((tmp_path / "out" / "parts").iterdir())
+    for harmed, code in ((model, "MODEL_CHANGED"), (part, "PARENT_DAMAGED")):
+        content = harmed.read_bytes()
+        harmed.write_bytes(content + b"\n")
+        assert code in refused()
+        harmed.unlink()
+        assert code in refused()
+        harmed.write_bytes(content)
+    assert "OUTPUT_OVERLAPS" in refused("--output", "out/again", code=3)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "note").touch()
+    assert "OUTPUT_EXISTS" in refused("--output", "mine")
+    (tmp_path / "out" / "_MANIFEST.json").rename(tmp_path / "aside")
+    assert "RESULTS_GONE" in refused()
+    (tmp_path / "aside").rename(tmp_path / "out" / "_MANIFEST.json")
+    (tmp_path / "mine").rename(tmp_path / "out-retry-1")
+    retry = told(millrace, "jobs", "retry", partial, "--errors")
+    assert Path(retry["output"]).name == "out-retry-2"
+    told(millrace, "jobs", "watch", retry["id"], code=9)
+    rows.write_bytes(rows.read_bytes() + b"\n")
+    assert "INPUT_CHANGED" in refused()
+    rows.unlink()
+    assert "INPUT_CHANGED" in refused()
+
+
+def test_an_output_is_for_error_rows_only(millrace: Millrace) -> None:
+    job = submitted(millrace)
+    for options in ((), ("--errors",)):
+        refused = millrace("jobs", "retry", job, "--output", "there", *options)
+        assert (refused.returncode, "--output" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("verb", ["show", "pause", "errors"])
 def test_a_job_that_nobody_knows(millrace: Millrace, verb: str) -> None:
     refused = millrace("jobs", verb, UNKNOWN)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from millrace import catalog, datasets, storage
+from millrace.datasets import parquet_splice
 from millrace.datasets.base import Format, WritableFormat
 from millrace.errors import InputChanged, InvalidInput, Unavailable
 from tests.streams import Bytes, accepted, positions, read, rejects
@@ -70,6 +71,26 @@ def test_a_border_anywhere_leaves_each_row_in_exactly_one_range(name: str, form:
         assert accepted(first) + accepted(second) == whole
         assert all(at < border for at in positions(first))
         assert all(at >= border for at in positions(second))
+
+
+def test_readers_agree_where_their_rows_meet(name: str, form: Format) -> None:
+    """Wherever a file is cut, the row behind the last one of a range is the first one of the next
+    range that has any.
+    """
+    source = Bytes(CONTENT[name])
+    layout = form.inspect(source, "rows")
+    for step in (1, 2, 3, 7, 50, layout.extent):
+        expected = 0
+        for start in range(0, layout.extent, step):
+            end = min(start + step, layout.extent)
+            for rows in form.read(source, start, end, layout.schema):
+                assert rows.start == expected
+                assert start <= rows.start < end
+                assert all(at >= rows.start for at in positions([rows]))
+                assert rows.end is not None
+                expected = rows.end
+            assert expected >= end
+        assert expected == layout.extent
 
 
 def test_rows_are_numbered_from_the_start_of_the_range(name: str, form: Format) -> None:
@@ -179,6 +200,86 @@ def test_nothing_but_numbers_is_written_for_numbers(name: str, tmp_path: Path) -
     writer.close()
     content = path.read_bytes().lower()
     assert name == "parquet" or (b"nan" not in content and b"inf" not in content)
+
+
+def file_of(form: WritableFormat, path: Path, batch: pa.RecordBatch) -> Path:
+    writer = form.writer(path, batch.schema)
+    writer.write(batch)
+    writer.close()
+    return path
+
+
+def numbered(numbers: list[int]) -> pa.RecordBatch:
+    """Rows that a careless cut would tear apart, or spell in another way."""
+    return pa.record_batch(
+        {
+            "id": pa.array(numbers, pa.int64()),
+            "text": [f'row "{number}",\nof many' for number in numbers],
+            "score": pa.array([number / 3 for number in numbers], pa.float32()),
+        }
+    )
+
+
+SPLICES = {
+    "by turns": (0, [(2, 1), (0, 2), (3, 0), (1, 1)]),
+    "behind a skip": (4, [(1, 0), (1, 4)]),
+    "only of the second": (0, [(0, 4)]),
+    "nothing of the second": (2, [(3, 0)]),
+}
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+@pytest.mark.parametrize(("skip", "turns"), SPLICES.values(), ids=SPLICES)
+@pytest.mark.parametrize("lot", [2, 1_000])
+def test_two_files_are_spliced_row_by_row(
+    name: str,
+    skip: int,
+    turns: list[tuple[int, int]],
+    lot: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parquet_splice, "BATCH_ROWS", lot)
+    form = cast(WritableFormat, datasets.for_name(name))
+    ours, theirs = [*range(6)], [*range(100, 104)]
+    first = file_of(form, tmp_path / "first", numbered(ours))
+    second = file_of(form, tmp_path / "second", numbered(theirs))
+    wanted: list[int] = []
+    del ours[:skip]
+    for some, others in turns:
+        wanted += [ours.pop(0) for _ in range(some)] + [theirs.pop(0) for _ in range(others)]
+
+    form.splice(first, second, skip, turns, tmp_path / "spliced")
+
+    expected = file_of(form, tmp_path / "expected", numbered(wanted))
+    assert accepted(read(form, (tmp_path / "spliced").read_bytes())) == accepted(
+        read(form, expected.read_bytes())
+    )
+    assert form.typed or (tmp_path / "spliced").read_bytes() == expected.read_bytes()
+    if not any(others for _, others in turns):
+        form.splice(first, None, skip, turns, tmp_path / "alone")
+        assert (tmp_path / "alone").read_bytes() == (tmp_path / "spliced").read_bytes()
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+@pytest.mark.parametrize(("skip", "turns"), [(0, [(7, 0)]), (7, []), (0, [(1, 5)])])
+def test_a_splice_of_rows_that_are_not_there_is_refused(
+    name: str, skip: int, turns: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    form = cast(WritableFormat, datasets.for_name(name))
+    first = file_of(form, tmp_path / "first", numbered([*range(6)]))
+    second = file_of(form, tmp_path / "second", numbered([*range(4)]))
+    with pytest.raises(InvalidInput, match=r"1 rows less .*ROWS_MISSING"):
+        form.splice(first, second, skip, turns, tmp_path / "spliced")
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+def test_rows_of_other_columns_are_not_spliced(name: str, tmp_path: Path) -> None:
+    form = cast(WritableFormat, datasets.for_name(name))
+    first = file_of(form, tmp_path / "first", numbered([1]))
+    second = file_of(form, tmp_path / "second", pa.record_batch({"id": [1], "other": [2]}))
+    with pytest.raises(InvalidInput, match="COLUMNS_CHANGED"):
+        form.splice(first, second, 0, [(1, 1)], tmp_path / "spliced")
 
 
 @pytest.mark.parametrize("name", WRITABLE)

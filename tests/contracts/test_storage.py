@@ -113,6 +113,16 @@ def test_putting_twice_is_success_for_the_same_content_only(store: Storage, root
     assert store.read(uri) == b"mine"
 
 
+def test_settling_changes_nothing_that_can_be_seen(store: Storage, root: str) -> None:
+    names = [join(root, "parts", str(number)) for number in range(20)]
+    for name in names:
+        publish(store, name, name.encode())
+    store.settle(names)
+    store.settle(names[:1])
+    store.settle([])
+    assert [store.read(name) for name in names] == [name.encode() for name in names]
+
+
 def test_a_spool_that_is_not_what_was_hashed_is_not_published(store: Storage, root: str) -> None:
     uri = join(root, "one")
     with pytest.raises(Unavailable, match="SPOOL_CORRUPT"):

@@ -20,7 +20,7 @@ from tests.waiting import gone, until
 
 WORKER = (
     *("w.received", "w.before_claim", "w.after_claim", "w.hb"),
-    *("w.before_commit", "w.in_commit", "w.after_commit", "w.done"),
+    *("s.before_settle", "w.before_commit", "w.in_commit", "w.after_commit", "w.done"),
     # the others of publication are for the simulation: each death doubles the wait for the next try
     *("f.built", "s.after_put_once", "f.swept"),
 )

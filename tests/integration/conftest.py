@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from millrace.db.session import Database
+from millrace.types import JobId
+from tests.integration.publishing import computed
 from workers.child import ComputeChild, Entry
 from workers.compute import serve
 from workers.spawn import ComputeSettings
@@ -42,3 +44,9 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database.connect(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def frozen(database: Database, compute: StartChild, tmp_path: Path) -> JobId:
+    """A job that is computed and not published: two files, three bad rows and one that killed."""
+    return computed(database, compute(), tmp_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from millrace.db.session import Database
+from millrace.failpoints import arm
 from millrace.lifecycle import chunks, events, jobs, queries
 from millrace.types import ChunkState, JobId, JobState, Lease, Span
 from tests import jobs as stage
@@ -15,7 +16,10 @@ from tests.integration.conftest import StartChild
 from tests.lifecycle.stage import chunk_row, job_row
 from tests.running import carry_out, runner_of, running, verbs
 from tests.waiting import until
+from workers.child import ComputeChild
 from workers.chunk_runner import ChunkRunner
+from workers.order import WorkOrder
+from workers.spawn import ComputeSettings
 
 
 def practised(runner: ChunkRunner, job_id: JobId, each: float = 0.001) -> ChunkRunner:
@@ -84,6 +88,34 @@ def test_a_crash_counts_against_the_one_that_ran(
     rows = [chunk_row(database, job_id, idx) for idx in range(planned)]
     assert sum(row.crash_count > 0 for row in rows) == 1
     assert all(row.attempt == 1 for row in rows if row.crash_count == 0), "none was claimed again"
+
+
+class HandedLate(ComputeChild):
+    """A worker so busy that the process has died of the row at `deadly` before the next order."""
+
+    deadly = 0
+
+    def give(self, order: WorkOrder) -> None:
+        if any(given.start <= self.deadly < given.end for given in self._given):
+            until(lambda: not self._process.is_alive(), "it has died of its order")
+        super().give(order)
+
+
+def test_the_answer_to_an_empty_chunk_loses_no_row(database: Database, tmp_path: Path) -> None:
+    """F59: it was given to the process that followed, when the row before it was not answered."""
+    lines = stage.texts(2, _1="::exit 0")
+    stage.written(tmp_path, lines)
+    job_id = stage.started(database, tmp_path, chunk_bytes=7)
+    child = HandedLate(ComputeSettings(device="cpu"))
+    child.deadly = len(lines[0]) + 1
+    runner = practised(runner_of(database, child, tmp_path, batch_seconds=60.0), job_id)
+    try:
+        carry_out(database, runner, job_id)
+    finally:
+        child.kill()
+    job = stage.seen(database, job_id)
+    assert [row["id"] for row in stage.results(job)] == [0]
+    assert [(row["row"], row["code"]) for row in stage.errors(job)] == [(1, "WORKER_CRASHED")]
 
 
 def test_a_process_that_lies_is_replaced_for_each_of_a_batch(
@@ -159,10 +191,10 @@ def test_a_pause_lets_the_running_chunk_end_and_no_other_begin(
     database: Database, compute: StartChild, tmp_path: Path
 ) -> None:
     stage.written(tmp_path, stage.texts(12))
-    slow = {"scripted": True, "delay": 0.3}
+    slow = {"scripted": True, "delay": 0.6}
     job_id = stage.started(database, tmp_path, chunk_rows=1, options=slow)
     runner = runner_of(database, compute(), tmp_path, batch_seconds=30.0)
-    practised(runner, job_id, each=0.3)
+    practised(runner, job_id, each=0.6)
     with running(lambda: runner.run_due(job_id)):
         until(lambda: committed(database, job_id), "the first is committed")
         with database.write() as connection:
@@ -194,7 +226,7 @@ def test_a_drain_ends_what_runs_and_releases_the_rest(
 ) -> None:
     """F15"""
     stage.written(tmp_path, stage.texts(12))
-    slow = {"scripted": True, "delay": 0.3}
+    slow = {"scripted": True, "delay": 0.6}
     job_id = stage.started(database, tmp_path, chunk_rows=1, options=slow)
     runner = runner_of(database, compute(), tmp_path, batch_seconds=30.0)
     practised(runner, job_id, each=0.01)
@@ -224,6 +256,25 @@ def test_a_full_disk_sends_this_machine_to_rest(
     assert not sick.run_due(job_id)
     healthy = runner_of(database, compute(), tmp_path)
     carry_out(database, healthy, job_id)
+    assert stage.seen(database, job_id).state is JobState.SUCCEEDED
+
+
+def test_a_disk_that_is_full_at_last_sends_this_machine_to_rest_too(
+    database: Database, compute: StartChild, tmp_path: Path
+) -> None:
+    """F56: a disk may take bytes and say only when they are settled that there is no room."""
+    stage.written(tmp_path, stage.texts(6))
+    job_id = stage.started(database, tmp_path, chunk_rows=1)
+    sick = practised(runner_of(database, compute(), tmp_path), job_id)
+    arm("s.before_settle=enospc")
+    try:
+        assert sick.run_due(job_id)
+    finally:
+        arm("")
+    assert committed(database, job_id) == 0
+    assert sick.idle_by_choice
+    assert not stage.progress(database, job_id).chunks[ChunkState.LEASED]
+    carry_out(database, runner_of(database, compute(), tmp_path), job_id)
     assert stage.seen(database, job_id).state is JobState.SUCCEEDED
 
 

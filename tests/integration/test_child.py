@@ -227,6 +227,26 @@ def test_orders_given_ahead_are_answered_one_by_one(compute: StartChild, tmp_pat
     assert not child.busy
 
 
+def test_an_order_given_to_a_process_that_has_died_waits_for_the_verdict(
+    compute: StartChild, tmp_path: Path
+) -> None:
+    """F59: a worker that is slow to hand out the next order must not take its answer for that of
+    the one that died.
+    """
+    child = compute()
+    deadly = order(tmp_path / "a", *stage.texts(1, _0="::exit 0"))
+    harmless = order(tmp_path / "b", *stage.texts(2)).model_copy(update={"token": "b" * 32})
+    child.give(deadly)
+    until(lambda: not child._process.is_alive(), "the process has died of its order")
+
+    child.give(harmless)
+
+    died = Crashed("exited with status 0", (0,), loaded=True)
+    assert child.answer(nothing, never) == died
+    assert not child.busy
+    assert isinstance(execute(child, harmless, nothing, never), Finished)
+
+
 def test_other_processes_are_left_alone(compute: StartChild, tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "600"]) as bystander:
         child = compute(rogues.babble)

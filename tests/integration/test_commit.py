@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from millrace.clock import Clock
 from millrace.datasets import encode_schema
 from millrace.db.session import Database
+from millrace.errors import Unavailable
 from millrace.lifecycle import chunks, jobs
-from millrace.types import Lease, Part
+from millrace.types import ChunkResult, Kept, Lease, Part, Reading, Span
 from tests.clocks import FakeClock
 from tests.faults import FaultyDatabase, Switch
 from tests.lifecycle.stage import (
@@ -27,7 +29,7 @@ from tests.lifecycle.stage import (
 )
 from workers.acceptance import AnswerRejected, accepted
 from workers.drain import Drain
-from workers.harvest import Harvest
+from workers.harvest import Harvest, Settle
 from workers.heartbeat import Heartbeat
 from workers.order import Finished, WorkOrder
 
@@ -63,9 +65,23 @@ def answer_to(lease: Lease, **changes: Any) -> Finished:
         part=Part("parts/0-a1-abc.jsonl", 9, 100, SHA),
         error_part=Part("errors/0-a1-abc.jsonl", 1, 10, SHA),
         fingerprint={"engine": "echo"},
-        input_rows=(10,),
+        readings=(Reading(0, 10, 0, 10),),
     )
     return answer.model_copy(update=changes)
+
+
+KEPT = Kept("file:///out", Part("parts/0.jsonl", 8, 90, SHA), Span(0, 10), (5, 2, 3), (), ())
+
+
+def test_an_answer_has_what_was_to_be_kept(lease: Lease) -> None:
+    order = order_of(lease).model_copy(update={"kept": KEPT})
+    assert accepted(order, answer_to(lease)).rows_ok == 9
+    lost = {"rows_ok": 7, "part": Part("parts/0-a1-abc.jsonl", 7, 100, SHA)}
+    errors = {"rows_err": 3, "error_part": Part("errors/0-a1-abc.jsonl", 3, 10, SHA)}
+    with pytest.raises(AnswerRejected, match="lost rows"):
+        accepted(order, answer_to(lease, **lost, **errors))
+    with pytest.raises(AnswerRejected, match="other rows than its parent"):
+        accepted(order, answer_to(lease, **lost, readings=(Reading(0, 8),)))
 
 
 def commits(database: Database, lease: Lease) -> int:
@@ -77,10 +93,14 @@ def switched(database: Database, switch: Switch) -> Database:
 
 
 def harvest_of(
-    line: Database, leases: list[Lease], clock: Clock, drain: Drain | None = None
+    line: Database,
+    leases: list[Lease],
+    clock: Clock,
+    drain: Drain | None = None,
+    settle: Settle = lambda results: None,
 ) -> Harvest:
     beat = Heartbeat(line, leases, 60.0, 10.0, clock)
-    return Harvest(line, beat, drain or Drain(clock), clock)
+    return Harvest(line, beat, drain or Drain(clock), clock, settle)
 
 
 def commit(line: Database, lease: Lease, clock: Clock) -> None:
@@ -105,7 +125,7 @@ def test_an_unknown_outcome_is_committed_once(
     assert commits(database, lease) == 1
     row = chunk_row(database, lease.job_id)
     assert (row.state, row.rows_ok, row.rows_err) == ("committed", 9, 1)
-    assert row.input_rows == [[0, 10]]
+    assert row.input_rows == [[0, 10, 0, 10]]
 
 
 class Thief(FakeClock):
@@ -215,25 +235,71 @@ def test_a_drain_does_not_wait_for_a_database_beyond_its_grace(
     assert chunk_row(database, lease.job_id).state == "leased"
 
 
+def test_parts_are_settled_once_before_their_commit(
+    database: Database, lease: Lease, clock: FakeClock
+) -> None:
+    """F57, F32: whether the commit arrived is asked again, the disk is not."""
+    states: list[str] = []
+
+    def settle(results: Sequence[ChunkResult]) -> None:
+        states.extend(chunk_row(database, lease.job_id).state for _ in results)
+
+    line = switched(database, Switch(after=frozenset({1})))
+    harvest = harvest_of(line, [lease], clock, settle=settle)
+    harvest.add(lease, accepted(order_of(lease), answer_to(lease)))
+    harvest.bring_in_all()
+    assert states == ["leased"]
+    assert commits(database, lease) == 1
+
+
+def test_parts_that_cannot_be_settled_are_given_up(
+    database: Database, lease: Lease, clock: FakeClock
+) -> None:
+    """Asked again, the disk could say yes without having them."""
+    full = Unavailable("STORAGE_FULL", "no room")
+
+    def settle(results: Sequence[ChunkResult]) -> None:
+        raise full
+
+    harvest = harvest_of(database, [lease], clock, settle=settle)
+    harvest.add(lease, accepted(order_of(lease), answer_to(lease)))
+    harvest.bring_in_all()
+    assert harvest.fault is full
+    row = chunk_row(database, lease.job_id)
+    assert (row.state, row.infra_count, row.crash_count) == ("pending", 1, 0)
+    assert commits(database, lease) == 0
+
+
 def _part(path: str, rows: int = 9) -> Part:
     return Part(path, rows, 100, SHA)
 
 
+def _read(*rows: int) -> dict[str, Any]:
+    return {"readings": tuple(Reading(index, each) for index, each in enumerate(rows))}
+
+
 LIES: dict[str, dict[str, Any]] = {
+    "an answer to another order": {"token": "f" * 32},
     "more results than in its part": {"rows_ok": 10},
     "results without a part": {"part": None},
     "fewer errors than in its part": {"rows_err": 0},
-    "a row that was read but not answered": {"input_rows": (11,)},
-    "a row that was answered but not read": {"input_rows": (9,)},
-    "negative rows": {"rows_ok": -1, "part": _part("parts/0-a1-abc.jsonl", -1), "input_rows": (0,)},
+    "a row that was read but not answered": _read(11),
+    "a row that was answered but not read": _read(9),
+    "negative rows": {"rows_ok": -1, "part": _part("parts/0-a1-abc.jsonl", -1), **_read(0)},
     "more rows than positions": {
         "rows_ok": 11,
         "part": _part("parts/0-a1-abc.jsonl", 11),
-        "input_rows": (12,),
+        **_read(12),
     },
-    "an input that it was not given": {"input_rows": (5, 5)},
-    "no input at all": {"input_rows": ()},
-    "negative rows of an input": {"input_rows": (-10,)},
+    "an input that it was not given": _read(5, 5),
+    "no input at all": _read(),
+    "negative rows of an input": _read(-10),
+    "another input": {"readings": (Reading(1, 10),)},
+    "rows before its own": {"readings": (Reading(0, 10, -1, 10),)},
+    "rows behind its own": {"readings": (Reading(0, 10, 10, 11),)},
+    "rows that end where they start": {"readings": (Reading(0, 10, 0, 0),)},
+    "rows that end behind the file": {"readings": (Reading(0, 10, 0, 11),)},
+    "rows with an end and no start": {"readings": (Reading(0, 10, None, 10),)},
     "another attempt's part": {"part": _part("parts/0-a2-abc.jsonl")},
     "a longer stem": {"part": _part("parts/0-a1-abcd.jsonl")},
     "a part among the errors": {"part": _part("errors/0-a1-abc.jsonl")},
@@ -257,7 +323,7 @@ def test_lies_are_rejected(lease: Lease, lie: dict[str, Any]) -> None:
 
 def test_rows_that_were_in_flight_before_cannot_be_gone(lease: Lease) -> None:
     """Where an earlier attempt died on a row, there is one: an empty answer would lose it."""
-    nothing = {"rows_ok": 0, "rows_err": 0, "part": None, "error_part": None, "input_rows": (0,)}
+    nothing = {"rows_ok": 0, "rows_err": 0, "part": None, "error_part": None, **_read(0)}
     order = order_of(lease)
     assert accepted(order, answer_to(lease, **nothing)).rows_ok == 0
     with pytest.raises(AnswerRejected):

@@ -169,7 +169,7 @@ def test_rows_come_back_once_and_in_order(child: Child, tmp_path: Path) -> None:
     answer = child.finished(order)
     assert _results(order, answer) == rows
     assert answer.error_part is None
-    assert answer.input_rows == (10_000,)
+    assert [each.rows for each in answer.readings] == [10_000]
     assert child.heard[-1] == Progress(rows=10_000)
     in_flight = [place for each in child.heard for place in each.in_flight]
     assert len(in_flight) == len(set(in_flight)) == 10_000
@@ -194,7 +194,7 @@ def test_bad_rows_are_records_with_their_places(child: Child, tmp_path: Path) ->
     assert errors[1]["excerpt"] == "::raise"
     assert errors[1]["position"] == len(_lines(first[:2]))
     assert "SystemExit" in errors[2]["message"]
-    assert answer.input_rows == (3, 3)
+    assert [each.rows for each in answer.readings] == [3, 3]
 
 
 def test_a_range_is_only_its_rows(child: Child, tmp_path: Path) -> None:

@@ -10,71 +10,21 @@ import pytest
 
 from millrace.clock import SystemClock
 from millrace.db.session import Database
-from millrace.errors import Conflict, InvalidInput, LeaseLost, Unavailable
-from millrace.lifecycle import chunks, jobs, queries
-from millrace.manifest import MANIFEST, Manifest, sha256, tombstone
+from millrace.errors import Conflict, LeaseLost, Unavailable
+from millrace.lifecycle import queries
+from millrace.manifest import MANIFEST, sha256
 from millrace.settings import Settings
 from millrace.storage import uri
-from millrace.types import ChunkState, JobId, JobState, Lease, WorkerId
+from millrace.types import ChunkState, JobId, JobState
 from tests import jobs as stage
 from tests.faults import FaultyDatabase, FaultyStorage, Switch
 from tests.integration.conftest import StartChild
+from tests.integration.publishing import ME, assert_whole, lease_of, output_of, snapshot
 from tests.lifecycle.stage import history
 from workers.chunk_runner import ChunkRunner
 from workers.finalise import publish
 
-ME = WorkerId("publisher")
-TTL = 60.0
 Line = Callable[[Switch], None]
-
-
-@pytest.fixture
-def frozen(database: Database, compute: StartChild, tmp_path: Path) -> JobId:
-    """A job of two files, six chunks, three bad rows and one that no process has survived."""
-    first = [*stage.texts(30, _4="::raise"), "{bad", *stage.texts(9)]
-    stage.written(tmp_path, first, stage.texts(20, _12="::raise"))
-    job_id = stage.started(database, tmp_path, chunk_rows=12)
-    runner = ChunkRunner(database, compute(), ME, Settings(state=tmp_path), SystemClock())
-    _bury_first_row(database, job_id)
-    while runner.run_due(job_id):
-        pass
-    with database.write() as connection:
-        assert jobs.freeze(connection, job_id)
-    return job_id
-
-
-def _bury_first_row(database: Database, job_id: JobId) -> None:
-    """What remains of a row that has killed its process again and again."""
-    for idx in (0, 0, None, None):
-        with database.write() as connection:
-            at = idx if idx is not None else _chunk_of_first_row(database, job_id)
-            lease = chunks.claim(connection, job_id, at, ME, TTL, now=4e9)
-            assert lease is not None
-            chunks.crash(connection, lease, [0], "killed by SIGSEGV", now=0.0)
-
-
-def _chunk_of_first_row(database: Database, job_id: JobId) -> int:
-    with database.read() as connection:
-        return queries.due(connection, limit=1, job_id=job_id, now=4e9)[0][1]
-
-
-def lease_of(database: Database, job_id: JobId) -> Lease:
-    """Authority over the finalize chunk, whoever had it before."""
-    with database.write() as connection:
-        chunks.release_job(connection, job_id)
-        found = queries.due(connection, limit=1, job_id=job_id, now=4e9)
-        lease = chunks.claim(connection, *found[0], ME, TTL, now=4e9)
-    assert lease is not None
-    return lease
-
-
-def output_of(database: Database, job_id: JobId) -> Path:
-    return uri.local_path(stage.seen(database, job_id).spec.output)
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.fixture
@@ -97,26 +47,7 @@ def faulty_storage() -> FaultyStorage:
 
 def test_errors_are_numbered_over_the_whole_input(database: Database, frozen: JobId) -> None:
     publish(database, lease_of(database, frozen))
-
-    job = stage.seen(database, frozen)
-    assert job.state is JobState.PARTIAL
-    found = [
-        (each["row"], each["file"][-7:], each["file_row"], each["line"], each["code"])
-        for each in stage.errors(job)
-    ]
-    assert found == [
-        (0, "0.jsonl", 0, 1, "WORKER_CRASHED"),
-        (4, "0.jsonl", 4, 5, "PREDICT_ERROR"),
-        (30, "0.jsonl", 30, 31, "JSON_INVALID"),
-        (52, "1.jsonl", 12, 13, "PREDICT_ERROR"),
-    ]
-    ids = [row["id"] for row in stage.results(job)]
-    kept = [n for n in range(1, 30) if n != 4] + [*range(9)] + [n for n in range(20) if n != 12]
-    assert ids == kept
-    assert "SIGSEGV" in stage.errors(job)[0]["message"]
-    manifest = Manifest.from_bytes(stage.manifest_bytes(job))
-    assert [(each.rows) for each in manifest.inputs] == [40, 20]
-    assert job.manifest_sha256 == sha256(stage.manifest_bytes(job))
+    assert_whole(database, frozen)
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["undone", "done but not told"])
@@ -207,27 +138,6 @@ def test_a_published_manifest_of_another_job_raises(database: Database, frozen: 
     (output_of(database, frozen) / MANIFEST).write_bytes(b"{}")
     with pytest.raises(Conflict):
         publish(database, lease_of(database, frozen))
-
-
-@pytest.mark.parametrize("how", ["deleted", "shortened", "errors no JSON", "errors changed"])
-def test_a_damaged_part_is_not_published(database: Database, frozen: JobId, how: str) -> None:
-    output = output_of(database, frozen)
-    part = sorted((output / ("errors" if "error" in how else "parts")).iterdir())[0]
-    if how == "deleted":
-        part.unlink()
-    elif how == "shortened":
-        part.write_bytes(part.read_bytes()[:-1])
-    else:
-        old, new = (b"{", b"?") if how == "errors no JSON" else (b"PREDICT", b"PRETEND")
-        part.write_bytes(part.read_bytes().replace(old, new, 1))
-
-    with pytest.raises(InvalidInput) as refused:
-        publish(database, lease_of(database, frozen))
-
-    assert refused.value.code == "PART_DAMAGED"
-    assert part.name in refused.value.message
-    assert (output / MANIFEST).read_bytes() == tombstone(frozen)
-    assert not (output / "_SUCCESS").exists()
 
 
 def test_the_sweep_takes_losers_only(database: Database, frozen: JobId) -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from millrace import storage
 from millrace.db.session import Database
+from millrace.front.retrying import retry_rows
 from millrace.lifecycle import chunks, events, jobs, queries
-from millrace.manifest import MANIFEST, SUCCESS, addressed, sha256, tombstone
+from millrace.manifest import MANIFEST, SUCCESS, addressed, sha256
 from millrace.storage.s3_endpoint import endpoint
 from millrace.types import JobId, JobState
 from millrace.verification import verify
+from scheduler.planner import Planner
 from tests import jobs as stage
 from tests.running import OTHER, carry_out, forget_backoff, runner_of
 from tests.servers.s3 import STUBBORN, Moto, client, connected, new_bucket
@@ -216,7 +218,7 @@ def test_a_foreign_manifest_is_left_alone(
 
 
 @pytest.mark.parametrize("how", ["deleted", "shortened"])
-def test_a_part_that_was_damaged_is_not_published(
+def test_a_part_that_was_damaged_is_computed_again(
     database: Database, moto: Moto, runner: ChunkRunner, job_id: JobId, how: str
 ) -> None:
     """F54, before"""
@@ -229,9 +231,10 @@ def test_a_part_that_was_damaged_is_not_published(
     if how == "shortened":
         put(moto, part.uri, content[:-1])
     assert runner.run_due(job_id)
-    job = stage.seen(database, job_id)
-    assert (job.state, job.reason_code) == (JobState.FAILED, "PART_DAMAGED")
-    assert stage.manifest_bytes(job) == tombstone(job_id)
+    assert MANIFEST not in there(job.spec.output)
+    carry_out(database, runner, job_id)
+    published_once(database, job_id)
+    assert part.uri.removeprefix(f"{job.spec.output}/") not in there(job.spec.output)
 
 
 def test_a_part_that_was_flipped_afterwards_is_told_by_verify(
@@ -291,3 +294,34 @@ def forget_backoff_of_failed(database: Database, job_id: JobId) -> None:
     with database.write() as connection:
         jobs.retry(connection, job_id)
         jobs.start(connection, job_id)
+
+
+def test_error_rows_are_retried_from_s3_to_s3_while_answers_fail(
+    database: Database,
+    runner: ChunkRunner,
+    moto: Moto,
+    faults: S3Faults,
+    bucket: str,
+    tmp_path: Path,
+) -> None:
+    rows = stage.texts(20, _3="::raise", _4="::raise")
+    put(moto, f"{bucket}/in/3.jsonl", "".join(f"{row}\n" for row in rows).encode())
+    told = {"input": f"{bucket}/in/*.jsonl", "output": f"{bucket}/out", "chunk_rows": 10}
+    parent = stage.started(database, tmp_path, **told)
+    carry_out(database, runner, parent)
+    child, _ = retry_rows(database, parent, None)
+    for kind in (Kind.SLOW_DOWN, Kind.FAIL_AFTER, Kind.SWALLOW, Kind.REFUSE):
+        faults.add(kind, share=0.08)
+    faults.add(Kind.TRUNCATE, "GetObject", at=100, share=0.1)
+
+    Planner(database, slots=1, interval=1.0).plan(child)
+    with database.write() as connection:
+        assert jobs.start(connection, child.id)
+    carry_out(database, runner, child.id)
+
+    faults.heal()
+    first, second = stage.seen(database, parent), stage.seen(database, child.id)
+    assert second.spec.output == f"{bucket}/out-retry-1"
+    assert stage.results(second) == stage.results(first)
+    assert stage.errors(second) == stage.errors(first)
+    assert verify(second.spec.output).faults == ()

@@ -19,11 +19,13 @@ from millrace import topics
 from millrace.broker import Doorbell
 from millrace.db import migrations
 from millrace.db.session import Database
-from millrace.lifecycle import queries
+from millrace.lifecycle import jobs, queries
 from millrace.lifecycle.views import WorkerView
+from millrace.types import JobState
 from tests import jobs as stage
+from tests.integration.conftest import StartChild
 from tests.lifecycle.stage import chunk_row
-from tests.running import computing, verbs
+from tests.running import computing, runner_of, verbs
 from tests.servers.broker import Valkey
 from tests.waiting import gone, until
 
@@ -98,6 +100,23 @@ def test_sigterm_lets_what_runs_end(database: Database, tmp_path: Path) -> None:
         process.terminate()
         assert process.wait(20) == 0
     assert verbs(database, job_id) == ["claim", "commit"]
+
+
+def test_a_job_is_published_while_a_chunk_of_another_takes_its_time(
+    database: Database, compute: StartChild, tmp_path: Path
+) -> None:
+    """A small job that is done waits for nobody."""
+    for name, first in (("long", "::hang"), ("done", "text")):
+        stage.written(tmp_path / name, stage.texts(1, _0=first))
+    done = stage.started(database, tmp_path / "done")
+    assert runner_of(database, compute(), tmp_path).run_due(done)
+    long = stage.started(database, tmp_path / "long")
+    with worker(tmp_path):
+        computing(database, long)
+        with database.write() as connection:
+            assert jobs.freeze(connection, done)
+        until(lambda: stage.seen(database, done).state is JobState.SUCCEEDED, "it is published")
+    assert chunk_row(database, long).state == "leased"
 
 
 def test_the_grace_ends(database: Database, tmp_path: Path) -> None:

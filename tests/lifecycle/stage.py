@@ -20,6 +20,7 @@ from millrace.types import (
     Lease,
     Part,
     PlannedChunk,
+    Reading,
     Span,
     WorkerId,
 )
@@ -82,7 +83,7 @@ def result(rows_ok: int = 10, rows_err: int = 0) -> ChunkResult:
         rows_err=rows_err,
         part=Part("parts/0.jsonl", rows_ok, 100, "cd" * 32),
         error_part=Part("errors/0.jsonl", rows_err, 9, "ef" * 32) if rows_err else None,
-        input_rows=((0, rows_ok + rows_err),),
+        readings=(Reading(0, rows_ok + rows_err, 0, 10),),
         fingerprint={"engine": "echo"},
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from millrace.db.session import Database
 from millrace.errors import LeaseLost
 from millrace.lifecycle import chunks, jobs, queries
-from millrace.types import ChunkState, JobId, JobState
+from millrace.types import ChunkState, JobId, JobState, Reading
 from tests.lifecycle.stage import (
     LATER,
     MUCH_LATER,
@@ -127,7 +127,10 @@ class TestCommit:
         expected = result(8, 2)
         assert (settled.rows_ok, settled.rows_err) == (8, 2)
         assert (settled.part, settled.error_part) == (expected.part, expected.error_part)
-        assert (settled.input_rows, settled.fingerprint) == (((0, 10),), {"engine": "echo"})
+        assert (settled.readings, settled.fingerprint) == (
+            (Reading(0, 10, 0, 10),),
+            {"engine": "echo"},
+        )
 
     @pytest.mark.parametrize("end", ["cancel", "fail", "expire"])
     def test_no_commit_once_the_job_has_ended(self, database: Database, end: str) -> None:

@@ -10,7 +10,7 @@ from millrace.db.session import Database
 from millrace.lifecycle import chunks, events, jobs, queries
 from millrace.lifecycle.crashes import LOSSES_BEFORE_CRASH, LOSSES_UNBEGUN
 from millrace.lifecycle.retry import Bury, Retry, Split
-from millrace.types import ChunkState, JobId, JobState, Lease, Span
+from millrace.types import ChunkState, JobId, JobState, Lease, Reading, Span
 from tests.lifecycle.stage import (
     LATER,
     MUCH_LATER,
@@ -94,7 +94,7 @@ class TestCrash:
             (settled,) = queries.settled_chunks(conn, job_id)
             assert queries.progress(conn, job_id).rows_err == 1
         assert (settled.state, settled.rows_ok, settled.rows_err) == (ChunkState.DEAD, 0, 1)
-        assert (settled.error_code, settled.input_rows) == ("WORKER_CRASHED", ((0, 1),))
+        assert (settled.error_code, settled.readings) == ("WORKER_CRASHED", (Reading(0, 1, 0),))
         assert "signal 9" in (settled.error_message or "")
 
     def test_publishing_is_tried_for_ever(self, database: Database) -> None:

@@ -107,7 +107,7 @@ def test_a_lease_that_ran_out_still_commits_until_the_reaper_comes(database: Dat
     assert chunk_row(database, job_id).state == "committed"
 
 
-@pytest.mark.parametrize("end", ["publish", "abandon"])
+@pytest.mark.parametrize("end", ["publish", "abandon", "recompute"])
 def test_stale_finisher_cannot_end_the_job(database: Database, end: str) -> None:
     with database.write() as conn:
         job_id = finalizing(conn)
@@ -131,6 +131,7 @@ def test_the_lease_of_an_infer_chunk_publishes_nothing(database: Database) -> No
 
     refused(database, _ending("publish"), lease)
     refused(database, _ending("abandon"), lease)
+    refused(database, _ending("recompute"), lease)
 
 
 def test_a_retry_fences_the_survivors_of_the_run_before(database: Database) -> None:
@@ -149,4 +150,6 @@ def test_a_retry_fences_the_survivors_of_the_run_before(database: Database) -> N
 def _ending(end: str) -> Write:
     if end == "publish":
         return lambda conn, lease: jobs.publish(conn, lease, "00" * 32, now=MUCH_LATER)
+    if end == "recompute":
+        return lambda conn, lease: jobs.recompute(conn, lease, [0], "LOST", "gone", now=MUCH_LATER)
     return lambda conn, lease: jobs.abandon(conn, lease, "LOST", "gone", now=MUCH_LATER)

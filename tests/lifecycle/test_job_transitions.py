@@ -48,7 +48,7 @@ VERBS: dict[JobVerb, Verb] = {
     JobVerb.CLOSE_CANCELLED: lambda conn, job_id: jobs.close_cancelled(conn, job_id, now=NOW),
     JobVerb.RETRY: lambda conn, job_id: jobs.retry(conn, job_id, now=NOW),
 }
-BY_LEASE = {JobVerb.PUBLISH, JobVerb.ABANDON}
+BY_LEASE = {JobVerb.PUBLISH, JobVerb.ABANDON, JobVerb.RECOMPUTE}
 """Walked in test_fencing, where their leases are."""
 
 

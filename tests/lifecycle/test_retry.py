@@ -22,6 +22,14 @@ def test_a_single_row_is_buried_at_the_second() -> None:
     assert after_crash(Span(3, 4), 2, []) == Bury()
 
 
+@pytest.mark.parametrize("suspects", [[], [2, 20]])
+def test_without_a_suspect_nobody_is_blamed_where_proof_is_wanted(suspects: list[int]) -> None:
+    for span in (Span(3, 4), Span(3, 20)):
+        assert after_crash(span, 9, suspects, only_on_proof=True) == Retry()
+    assert after_crash(Span(3, 4), 2, [3], only_on_proof=True) == Bury()
+    assert after_crash(Span(3, 20), 2, [3], only_on_proof=True) == after_crash(Span(3, 20), 2, [3])
+
+
 @pytest.mark.parametrize(
     ("suspects", "expected"),
     [

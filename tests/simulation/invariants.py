@@ -18,7 +18,13 @@ from sqlalchemy import Connection, Row, select
 from millrace.db import tables
 from millrace.lifecycle import queries
 from millrace.lifecycle.retry import CRASHES_BEFORE_VERDICT
-from millrace.lifecycle.transitions import CHUNK_SETTLED, CHUNK_TERMINAL, JOB_TERMINAL, ChunkVerb
+from millrace.lifecycle.transitions import (
+    CHUNK_SETTLED,
+    CHUNK_TERMINAL,
+    JOB_TERMINAL,
+    ChunkVerb,
+    JobVerb,
+)
 from millrace.manifest import MANIFEST, Manifest, tombstone
 from millrace.storage.uri import local_path
 from millrace.types import ChunkKind, ChunkState, JobId, JobState
@@ -36,6 +42,8 @@ class Snapshot:
     manifests: Mapping[str, bytes]
     twinned: Collection[tuple[str, int, int]]
     """Attempts (job, chunk, attempt) that two workers have, or had."""
+    sent_back: Mapping[str, int]
+    """How often each job went back from its publication, for results that were damaged."""
 
     @classmethod
     def of(cls, world: World) -> Snapshot:
@@ -46,17 +54,24 @@ class Snapshot:
             twins = connection.execute(
                 select(event.job_id, event.idx, event.attempt).where(event.verb == ChunkVerb.TWIN)
             ).all()
+            back = connection.execute(
+                select(event.job_id).where(event.verb == JobVerb.RECOMPUTE)
+            ).scalars()
+            sent_back = Counter(back)
         files = {each.job_id: local_path(each.spec.output) / MANIFEST for each in world.asked}
         return cls(
             {row.id: row for row in jobs},
             {(row.job_id, row.idx): row for row in chunks},
             {job_id: file.read_bytes() for job_id, file in files.items() if file.exists()},
             {(row.job_id, row.idx, row.attempt) for row in twins},
+            sent_back,
         )
 
 
 def check(world: World, before: Snapshot, after: Snapshot) -> None:
     """Fail where a step from `before` to `after` broke a promise."""
+    undamaged = {*after.sent_back} - world.damaged
+    assert not undamaged, f"nothing was damaged, and yet {undamaged} went back"
     for asked in world.asked:
         broken = [
             *_tiling(asked, after),
@@ -93,6 +108,7 @@ def _moves(asked: Asked, before: Snapshot, after: Snapshot) -> Iterator[str]:
     left = old_state in JOB_TERMINAL and job.state != old_state
     if left and (not again or old_state in PUBLISHED):
         yield f"I9: a job went from {old_state} to {job.state}"
+    computed_again = after.sent_back.get(asked.job_id, 0) > before.sent_back.get(asked.job_id, 0)
     for chunk in _chunks(asked.job_id, after):
         old = before.chunks.get((chunk.job_id, chunk.idx))
         if old is None:
@@ -102,7 +118,7 @@ def _moves(asked: Asked, before: Snapshot, after: Snapshot) -> Iterator[str]:
         twinned = (chunk.job_id, chunk.idx, chunk.attempt) in after.twinned
         if chunk.attempt == old.attempt and chunk.token not in {None, old.token} and not twinned:
             yield f"I4: attempt {chunk.attempt} of chunk {chunk.idx} has two tokens"
-        if old.state in CHUNK_TERMINAL and chunk != old:
+        if old.state in CHUNK_TERMINAL and chunk != old and not computed_again:
             yield f"I5: chunk {chunk.idx} was {old.state} and is {chunk.state} now"
         if chunk.kind == ChunkKind.INFER and chunk.crash_count > CRASHES_BEFORE_VERDICT:
             yield f"I15: chunk {chunk.idx} crashed {chunk.crash_count} times"

@@ -66,6 +66,7 @@ class Trouble(StrEnum):
     UNKNOWN = "its next transaction is done, and it is told that it failed"
     DISOWN = "the supervisor of workers that have died says so"
     OFFER = "a chunk is offered to a twin"
+    DAMAGE = "somebody deletes a part of a job that runs"
     WAIT = "time passes"
 
 
@@ -161,6 +162,8 @@ class Simulation(RuleBasedStateMachine):
                 self._disown(_pick(self.world.workers, which))
             case Trouble.OFFER:
                 self._offer(which)
+            case Trouble.DAMAGE:
+                self.world.damage(which)
             case Trouble.WAIT:
                 self.world.time.now += (1.0, TTL / 2, 400.0)[which % 3]
 

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
+from millrace.db import tables
 from millrace.db.session import Database
 from millrace.lifecycle import jobs
 from millrace.lifecycle import workers as roster
 from millrace.settings import Settings
 from millrace.spec import JobSpec
-from millrace.types import JobId, WorkerId
+from millrace.storage.uri import local_path
+from millrace.types import JobId, JobState, WorkerId
 from scheduler.planner import Planner
 from scheduler.runner import Service
 from scheduler.service import services
@@ -97,6 +101,7 @@ class World:
         self.folder = folder
         self.time = Time()
         self.asked: list[Asked] = []
+        self.damaged: set[JobId] = set()
         file = shutil.copy(migrated, folder / "millrace.db")
         self.database = Database.connect(f"sqlite:///{file}")
         self.time.rule(self.database)
@@ -128,6 +133,22 @@ class World:
         with self.database.write() as connection:
             job_id = jobs.submit(connection, spec, now=self.time.now)
         self.asked.append(Asked(job_id, rows, poison, spec))
+
+    def damage(self, which: int) -> None:
+        """Delete a committed part of a job that nobody publishes at this moment."""
+        job, chunk = tables.job.c, tables.chunk.c
+        committed = (
+            select(job.id, job.output_uri, chunk.part_path)
+            .join(tables.chunk, chunk.job_id == job.id)
+            .where(job.state == JobState.RUNNING, chunk.part_path.is_not(None))
+            .order_by(job.id, chunk.idx)
+        )
+        with self.database.read() as connection:
+            found = connection.execute(committed).all()
+        if found:
+            victim = found[which % len(found)]
+            (local_path(victim.output_uri) / victim.part_path).unlink(missing_ok=True)
+            self.damaged.add(JobId(victim.id))
 
     def services(self, process: Process) -> list[Service]:
         """What a scheduler does, each part to be ticked on its own; its bells are heard or not."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from millrace.datasets import lines as lines_module
 from millrace.datasets.lines import BOM, lines
+from millrace.errors import Unavailable
 from tests.streams import Bytes
 
 PIECES = st.sampled_from(
@@ -67,6 +68,25 @@ def test_any_number_of_ranges_reads_the_whole(content: bytes, data: st.DataObjec
     assert found == plain(content)
 
 
+@settings(deadline=None)
+@given(FILES.filter(bool), st.data(), st.sampled_from([1, 2, 3, 7, 1 << 20]))
+def test_readers_agree_where_rows_meet(content: bytes, data: st.DataObject, block: int) -> None:
+    """Each range says where the row behind its last one starts, and the next range begins there."""
+    inner = data.draw(st.sets(st.integers(1, max(1, len(content) - 1)), max_size=8))
+    borders = [0, *sorted(inner - {len(content)}), len(content)]
+    expected = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines_module, "BLOCK", block)
+        patch.setattr(lines_module, "_LEAST_READ", 1)
+        for start, end in pairwise(borders):
+            for records in lines(Bytes(content), start, end):
+                assert start <= records.start == expected < end
+                assert records.end is not None
+                expected = records.end
+            assert expected >= end or content == BOM
+    assert expected == len(content) or content == BOM
+
+
 def test_a_range_owns_the_rows_that_start_in_it_and_no_others() -> None:
     content = b"abc\nde\nf"
     for border in range(len(content) + 1):
@@ -95,6 +115,16 @@ def test_a_line_over_the_limit_is_not_followed_beyond_the_range() -> None:
     source = Bytes(b"x" * 50_000_000)
     assert len(list(lines(source, 0, 10, limit=1_000))) == 1
     assert source.read < 2_000_000
+
+
+def test_nothing_in_the_middle_of_a_file_is_not_taken_for_its_end() -> None:
+    class Torn(Bytes):
+        def read_at(self, offset: int, length: int) -> bytes:
+            return b"" if offset >= 4 else super().read_at(offset, min(length, 4 - offset))
+
+    for start in (0, 6):
+        with pytest.raises(Unavailable, match="READ_SHORT"):
+            list(lines(Torn(b"a\nb\nc\nd\ne\n"), start, 10))
 
 
 def test_stretches_are_bounded() -> None:

@@ -144,11 +144,16 @@ store = LocalStorage()
 with store.spool(sys.argv[1]) as spooled:
     spooled.write_bytes(b"part")
     store.put(spooled, sys.argv[1] + "/final", hashlib.sha256(b"part").hexdigest())
+store.settle([sys.argv[1] + "/final"])
+store.put_once(sys.argv[1] + "/once", b"small")
 """
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace: apt install strace")
-def test_content_is_synced_before_its_name_and_the_name_before_the_end(tmp_path: Path) -> None:
+def test_a_part_outlasts_a_power_cut_once_settled_and_what_is_put_once_at_once(
+    tmp_path: Path,
+) -> None:
+    """F57: what a manifest names is on the disk before it, and its own content before its name."""
     trace = tmp_path / "trace"
     calls = "trace=fsync,fdatasync,link,linkat,unlink,unlinkat"
     tracer = ["strace", "-f", "-y", "-o", str(trace), "-e", calls]
@@ -158,11 +163,14 @@ def test_content_is_synced_before_its_name_and_the_name_before_the_end(tmp_path:
         cwd=Path(__file__).parents[2],
     )
     steps = [line.split(maxsplit=1)[1] for line in trace.read_text().splitlines() if "out" in line]
-    named = next(at for at, step in enumerate(steps) if step.startswith("link"))
-    before, after = steps[:named], steps[named + 1 :]
-    assert any(step.startswith("fsync") and "/out/.spool-" in step for step in before)
-    synced = next(at for at, s in enumerate(after) if s.startswith("fsync") and "/out>" in s)
-    assert any(step.startswith("unlink") for step in after[synced:])
+    part, once = (at for at, step in enumerate(steps) if step.startswith("link"))
+    settling, putting = steps[part:once], steps[once:]
+    files = [at for at, step in enumerate(settling) if "fsync" in step and "/out/final>" in step]
+    names = [at for at, step in enumerate(settling) if "fsync" in step and "/out>" in step]
+    assert files
+    assert names[-1] > files[0], "the folder is synced after what it holds"
+    assert any("fsync" in step and "/out/.spool-" in step for step in settling), "before its name"
+    assert any("fsync" in step and "/out>" in step for step in putting)
 
 
 def test_bytes_that_were_flipped_on_the_way_are_not_published(tmp_path: Path) -> None:

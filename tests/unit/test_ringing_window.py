@@ -19,12 +19,18 @@ JOBS = [JobId(name) for name in "abc"]
 
 @pytest.mark.parametrize(
     ("slots", "rate", "expected"),
-    [(0, 0.0, 2), (1, 0.0, 2), (4, 0.0, 8), (4, 10.0, 20), (4, 1e9, 1_024), (50, 1e9, 2_000)],
+    [(0, 0.0, 2), (1, 0.0, 2), (4, 0.0, 8), (4, 10.0, 20), (2, 1e9, 1_024), (50, 1e9, 2_000)],
 )
 def test_a_window_lasts_for_two_seconds_within_bounds(
     slots: int, rate: float, expected: int
 ) -> None:
     assert size(slots, rate, 2.0) == expected
+
+
+def test_a_window_that_proved_too_small_is_larger_within_bounds() -> None:
+    assert size(2, 1.0, 2.0, least=64) == 64
+    assert size(2, 100.0, 2.0, least=64) == 200
+    assert size(2, 1.0, 2.0, least=5_000) == 1_024
 
 
 def test_a_pace_follows_what_happens_and_fades() -> None:
