@@ -26,7 +26,7 @@ _TRIES = 4
 # All our statements are short: compiling one takes longer than running it (340 ms against 17 ms
 # for a look at a thousand jobs).
 _POSTGRES_OPTIONS = (
-    "-c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+    "-c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
     " -c jit=off"
 )
 

@@ -25,6 +25,7 @@ from scheduler.planner import Planner
 from tests import jobs as stage
 from tests.integration.conftest import StartChild
 from tests.running import carry_out, runner_of
+from tests.waiting import until
 from workers.child import ComputeChild
 from workers.chunk_runner import ChunkRunner
 from workers.spawn import ComputeSettings
@@ -299,8 +300,14 @@ def test_what_is_only_taken_over_needs_no_model(
     child, _ = retry_rows(database, parent.id, None)
     (tmp_path / "moody.py").unlink()
 
-    failed = ended(database, runner_of(database, compute(), tmp_path, max_batch=1), child.id)
+    runner = runner_of(database, compute(), tmp_path, max_batch=1)
 
+    def refused() -> bool:
+        runner.run_due(child.id)
+        return stage.seen(database, child.id).state is JobState.FAILED
+
+    until(refused, "the model is refused twice", 30)
+    failed = stage.seen(database, child.id)
     assert failed.reason_code == "MODEL_NOT_FOUND"
     whole = [each.rows for each in manifest_of(parent).parts if each.rows == each.rows_in]
     assert stage.progress(database, child.id).rows_ok == sum(whole) > 0
