@@ -88,10 +88,14 @@ def seen(folder: Path) -> list[int]:
     return sorted(map(int, (folder / "seen").read_text().split()))
 
 
-def ended(database: Database, runner: ChunkRunner, job_id: JobId) -> JobView:
+def begin(database: Database, job_id: JobId) -> None:
     Planner(database, slots=1, interval=1.0).tick(0.0)
     with database.write() as connection:
         assert jobs.start(connection, job_id), stage.seen(database, job_id).reason
+
+
+def ended(database: Database, runner: ChunkRunner, job_id: JobId) -> JobView:
+    begin(database, job_id)
     carry_out(database, runner, job_id)
     return stage.seen(database, job_id)
 
@@ -300,6 +304,7 @@ def test_what_is_only_taken_over_needs_no_model(
     child, _ = retry_rows(database, parent.id, None)
     (tmp_path / "moody.py").unlink()
 
+    begin(database, child.id)
     runner = runner_of(database, compute(), tmp_path, max_batch=1)
 
     def refused() -> bool:
