@@ -32,7 +32,12 @@ HUGE_ROWS = 1_000_000
 WORKERS = 2
 TARGET = 2.0
 
-_DEFAULTS: dict[str, Any] = {"lease_seconds": 60.0, "heartbeat_seconds": 10.0, "poll_seconds": 10.0}
+_DEFAULTS: dict[str, Any] = {
+    "lease_seconds": 60.0,
+    "heartbeat_seconds": 10.0,
+    "poll_seconds": 10.0,
+    "re_ring_seconds": 30.0,
+}
 _BATCH, _SECONDS_PER_BATCH = 100, 0.05
 _HUGE, _SMALL = "huge", "small"
 

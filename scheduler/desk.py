@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -104,11 +105,13 @@ class Desk:
         """Whom the window lacks; what a job cannot fill is left to others."""
         stale = outlook.moment - self._settings.re_ring_seconds
         fresh = [each for each in outlook.rung if each.at >= stale]
+        # workers find the others first until they are rung again, each in its turn
+        front = min((each.at for each in outlook.rung if each.at < stale), default=math.inf)
         there = Counter(each.job_id for each in fresh)
         limits: dict[JobId, int] = {}
         while True:
             wanted = self._ledger.shares(limits, self._size)
-            missing = list(placings(wanted, fresh))
+            missing = list(placings(wanted, fresh, front))
             shortage = supply.shortage(missing)
             if not shortage:
                 return missing

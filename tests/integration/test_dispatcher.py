@@ -127,6 +127,18 @@ def test_a_more_urgent_job_overtakes_a_full_window(database: Database) -> None:
     assert rung(database)[2] == (low, 0), "what was rung stays rung"
 
 
+def test_a_more_urgent_job_overtakes_what_was_rung_long_ago_too(database: Database) -> None:
+    low = running(database, *BIG, priority=1)
+    hired(database, "w1", "w2")
+    dispatcher, now = dispatcher_of(database, Bell(), window_seconds=0.1), 1e9
+    dispatcher.tick(now)
+    with database.write() as connection:
+        chunks.ring_many(connection, low, [100, 101], now=now - 60.0)
+    high = running(database, 10, 20, priority=8, output="file:///high")
+    dispatcher.tick(now + 1.0)
+    assert rung(database)[:3] == [(high, 0), (high, 1), (low, 100)]
+
+
 def test_a_second_tenant_gets_every_other_chunk_of_a_full_window(database: Database) -> None:
     first = running(database, *BIG, tenant="a")
     hired(database, "w1", "w2", "w3", "w4")
