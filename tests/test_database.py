@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
 from millrace.db.now import db_now
-from millrace.db.session import Database
+from millrace.db.session import POOL_SECONDS, Database
 from millrace.errors import InvalidInput, Unavailable
 from tests.postgres import PostgresServer
 from tests.servers.proxy import Proxy, Toxic
@@ -289,3 +290,18 @@ def test_connecting_imports_no_driver_that_is_not_needed() -> None:
 def test_no_statement_is_compiled(database: Database) -> None:
     with database.read() as connection:
         assert connection.scalar(text("SHOW jit")) == "off"
+
+
+def test_where_no_connection_is_left_it_is_said_soon(database: Database) -> None:
+    """F40: whoever asks over HTTP gets a 503; the heartbeats of a worker have a pool of its own
+    process, with three connections for each of its threads.
+    """
+    with ExitStack() as stack:
+        for _ in range(15):
+            stack.enter_context(database.read()).execute(text("SELECT 1"))
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="no connection left"), database.read():
+            pass
+        assert time.monotonic() - began < 2 * POOL_SECONDS
+    with database.read() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1

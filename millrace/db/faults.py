@@ -28,6 +28,9 @@ _LOCKED = _Fault(
 )
 _CONTENDED = _Fault("DATABASE_CONTENDED", "gave way to another transaction", "try again")
 _SLOW = _Fault("DATABASE_SLOW", "did not answer in time", "see what keeps it busy and try again")
+_EXHAUSTED = _Fault(
+    "DATABASE_SLOW", "has no connection left for us", "see what keeps it busy and try again"
+)
 _UNREACHABLE = _Fault(
     "DATABASE_UNREACHABLE", "cannot be reached", "check the URL, and that it is running"
 )
@@ -72,7 +75,7 @@ _POSTGRES_CLASSES_OF_ABSENCE = ("08", "28", "3D", "53", "57", "58")
 def translate(error: DBAPIError | PoolTimeout, url: URL) -> Unavailable | None:
     """The `Unavailable` that says it for people; None where the statement itself is at fault."""
     if isinstance(error, PoolTimeout):
-        fault: _Fault | None = _SLOW
+        fault: _Fault | None = _EXHAUSTED
     elif isinstance(error.orig, sqlite3.Error):
         fault = _of_sqlite(error.orig)
     else:

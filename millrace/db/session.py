@@ -20,6 +20,8 @@ from millrace.errors import InvalidInput, Unavailable
 T = TypeVar("T")
 
 BUSY_SECONDS = 30
+POOL_SECONDS = 5
+"""How long to wait for a connection of ours that is free."""
 SILENCE_SECONDS = 75.0
 """How long to listen to a Postgres that says nothing; it gives up a statement itself after 60."""
 _TRIES = 4
@@ -119,6 +121,7 @@ def _sqlite(url: URL) -> Engine:
     # to protect a read-then-write and were seen to hand one chunk to two workers.
     engine = create_engine(
         url,
+        pool_timeout=POOL_SECONDS,
         connect_args={
             "isolation_level": None,
             "timeout": BUSY_SECONDS,
@@ -151,6 +154,7 @@ def _postgres(url: URL) -> Engine:
             url,
             isolation_level="READ COMMITTED",
             pool_pre_ping=True,
+            pool_timeout=POOL_SECONDS,
             connect_args={
                 "connect_timeout": 10,
                 # a host that vanished is noticed in half a minute, not in a quarter of an hour
