@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_network
@@ -107,11 +108,16 @@ def test_an_answer_that_drips_has_its_end(monkeypatch: pytest.MonkeyPatch) -> No
         assert pause.wait(10), "we hang up"
 
 
-def test_whoever_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "SILENCE_SECONDS", 0.3)
+@pytest.mark.parametrize("limit", ["SILENCE_SECONDS", "WHOLE_SECONDS"])
+def test_whoever_says_nothing_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(client, limit, 0.3)
+    began = time.monotonic()
     with receiving() as receiver:
         receiver.script.append(receiver.hang)
         assert fault(Outbound(rules(receiver)), receiver.url) is Fault.TIMEOUT
+        assert time.monotonic() - began < 8
 
 
 def test_whoever_talks_something_else_or_is_not_there() -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,11 @@ def test_after_ten_failures_it_is_left_alone_and_then_asked_once(post: Post) -> 
     assert len(post.receiver.told) == asked + 1, "one try sees whether it answers again"
     post.round(postman, moment + 302)
     assert len(post.receiver.told) == asked + 1
+    moment += 2 * DAY
+    with post.database.write() as connection:
+        [probe] = deliveries.claim(connection, post.webhook_id, 5, CLAIM_SECONDS, now=moment)
+        assert deliveries.claim(connection, post.webhook_id, 5, CLAIM_SECONDS, now=moment) == []
+        assert deliveries.failed(connection, probe, "timeout", now=moment)
     post.receiver.status = 200
     moment += 2 * DAY
     post.round(postman, moment)
@@ -229,6 +236,18 @@ def test_two_schedulers_do_not_tell_the_same_twice(post: Post) -> None:
         two.tick(NOW)
     until(lambda: not (one.is_busy or two.is_busy), "all is recorded")
     assert len(post.receiver.ids) == len(set(post.receiver.ids)) == 12
+
+
+def test_many_claim_one_notice_at_once(post: Post) -> None:
+    post.end_job()
+    taken: list[deliveries.Try] = []
+    claim = partial(
+        deliveries.claim, webhook_id=post.webhook_id, limit=5, seconds=CLAIM_SECONDS, now=NOW
+    )
+    with ThreadPoolExecutor(8) as threads:
+        for each in [threads.submit(post.database.transact, claim) for _ in range(40)]:
+            taken += each.result()
+    assert len(taken) == 1
 
 
 def test_who_was_frozen_records_nothing_over_another_ones_try(post: Post) -> None:
