@@ -14,6 +14,7 @@ from millrace.access.scopes import Scope
 from millrace.db.session import Database
 from millrace.errors import AccessDenied, Unavailable
 from millrace.front.tenant_view import TenantView
+from millrace.front.webhook_book import WebhookBook
 
 _bearer = HTTPBearer(
     scheme_name="key",
@@ -68,8 +69,19 @@ def view_of(
     return TenantView(database, request.app.state.settings, caller)
 
 
+def webhooks_of(
+    request: Request,
+    database: Annotated[Database, Depends(database_of)],
+    caller: Annotated[Caller, Depends(allowed)],
+) -> WebhookBook:
+    """The caller's webhooks."""
+    return WebhookBook(database, request.app.state.settings, caller)
+
+
 JobReader = Annotated[TenantView, Security(view_of, scopes=[Scope.JOBS_READ.value])]
 JobWriter = Annotated[TenantView, Security(view_of, scopes=[Scope.JOBS_WRITE.value])]
+WebhookReader = Annotated[WebhookBook, Security(webhooks_of, scopes=[Scope.WEBHOOKS_READ.value])]
+WebhookWriter = Annotated[WebhookBook, Security(webhooks_of, scopes=[Scope.WEBHOOKS_WRITE.value])]
 WorkerReader = Annotated[TenantView, Security(view_of, scopes=[Scope.WORKERS_READ.value])]
 MetricsReader = Annotated[Caller, Security(allowed, scopes=[Scope.METRICS_READ.value])]
 AnyCaller = Annotated[Caller, Depends(caller_of)]

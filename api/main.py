@@ -12,11 +12,11 @@ from starlette.types import ASGIApp
 
 from api import document, faults
 from api.envelope import Envelope
-from api.routes import caller, events, health, job_rows, job_verbs, jobs, metrics, workers
+from api.routes import caller, events, health, job_rows, job_verbs, jobs, metrics, webhooks, workers
 from millrace.db.session import Database
 from millrace.settings import Settings
 
-ROUTES = (health, metrics, caller, jobs, job_verbs, job_rows, workers, events)
+ROUTES = (health, metrics, caller, jobs, job_verbs, job_rows, workers, webhooks, events)
 
 
 class Api(FastAPI):

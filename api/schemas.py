@@ -13,11 +13,13 @@ from millrace.types import JobState
 JobIdPath = Annotated[str, Path(description="A job's id.", max_length=64)]
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What every answer is made like."""
+
     model_config = ConfigDict(frozen=True, from_attributes=True, use_attribute_docstrings=True)
 
 
-class JobAnswer(_Answer):
+class JobAnswer(Answer):
     """A job: what was asked for, how far it is, what it waits for or died of."""
 
     id: str
@@ -35,6 +37,8 @@ class JobAnswer(_Answer):
     model: str
     input: str
     output: str
+    webhook: str | None
+    """The one webhook that is told of it; without it, all of yours are."""
     rows: int
     """Rows with an end: results and error records."""
     rows_ok: int
@@ -54,7 +58,7 @@ class JobAnswer(_Answer):
     """What planning had to say."""
 
 
-class JobPage(_Answer):
+class JobPage(Answer):
     """Jobs, newest first."""
 
     data: list[JobAnswer]
@@ -62,7 +66,7 @@ class JobPage(_Answer):
     """Give it as `after` for the next page."""
 
 
-class FindingAnswer(_Answer):
+class FindingAnswer(Answer):
     """A row at the beginning of the input that would be an error record."""
 
     file: str
@@ -73,7 +77,7 @@ class FindingAnswer(_Answer):
     message: str
 
 
-class ForecastAnswer(_Answer):
+class ForecastAnswer(Answer):
     """What a dry run has found; nothing was stored."""
 
     inputs: int
@@ -98,7 +102,7 @@ class RetryRequest(BaseModel):
     errors: Annotated[bool, Field(description="Chunks with error rows run again, too.")] = False
 
 
-class WorkerAnswer(_Answer):
+class WorkerAnswer(Answer):
     """A worker process that lives."""
 
     id: str
@@ -114,12 +118,12 @@ class WorkerAnswer(_Answer):
     silent_seconds: float
 
 
-class WorkerList(_Answer):
+class WorkerList(Answer):
     data: list[WorkerAnswer]
     next: None = None
 
 
-class EventAnswer(_Answer):
+class EventAnswer(Answer):
     """One move of a job, or of one of its chunks; times in seconds since the epoch."""
 
     id: int
@@ -148,7 +152,7 @@ class EventAnswer(_Answer):
         )
 
 
-class CallerAnswer(_Answer):
+class CallerAnswer(Answer):
     """Whose key this is, and what it is good for."""
 
     tenant: str

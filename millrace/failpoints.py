@@ -48,6 +48,7 @@ FAILPOINTS: dict[str, str] = {
     "r.before_freeze": "all chunks have come to their end, the job is about to be frozen",
     "r.frozen": "a job was frozen, failed or expired",
     "r.offered": "slow chunks are offered, no message is sent",
+    "r.delivered": "a webhook has answered, nothing is recorded",
     "r.elected": "this scheduler leads",
     "f.built": "the manifest is built, nothing is published",
     "f.put": "the manifest is in its place, the job does not know",

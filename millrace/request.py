@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from millrace.durations import seconds_in
-from millrace.spec import POOL, ErrorThreshold, InputFormat, OutputFormat
+from millrace.spec import POOL, WEBHOOK, ErrorThreshold, InputFormat, OutputFormat
 from millrace.types import Join, OnError
 
 _MAX_OPTIONS = 64
@@ -70,6 +70,8 @@ class JobRequest(BaseModel):
     """Give up after `90s`, `45m`, `12h`; finished parts are kept."""
     pool: Annotated[str, Field(pattern=POOL)] = "default"
     """The workers that are to compute it."""
+    webhook: Annotated[str, Field(pattern=WEBHOOK)] | None = None
+    """The id of the one webhook to tell of it; default: all of yours."""
 
     @field_validator("input_columns", "output_columns")
     @classmethod

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -70,6 +71,10 @@ def _decoded(value: object) -> object:
 
 
 Roots = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_decoded)]
+Ports = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], NoDecode, BeforeValidator(_decoded)
+]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_decoded)]
 
 
 class Settings(BaseSettings):
@@ -144,6 +149,12 @@ class Settings(BaseSettings):
     """The largest request that the API reads, but for uploads."""
     api_docs: bool = False
     """Whether the API shows pages about itself at /docs."""
+    webhook_ports: Ports = (443,)
+    """The ports at which webhooks may be called."""
+    webhook_networks: Networks = ()
+    """Networks that webhooks may be in although they are not the public internet: 10.1.0.0/16."""
+    webhook_http: bool = False
+    """Whether webhooks may be called without TLS; for trials."""
 
     startup_seconds: Annotated[float, Field(ge=0)] = 60.0
     """How long a service waits at its start for a database that is still coming up."""

@@ -21,7 +21,10 @@ OutputFormat: TypeAlias = Literal["jsonl", "csv", "parquet"]
 POOL = r"^[a-z0-9][a-z0-9-]{0,39}$"
 """What the name of a pool of workers looks like."""
 
-_UNDECISIVE = {"priority", "deadline_seconds", "pool"}
+WEBHOOK = r"^wh_[0-9a-z]{24}$"
+"""What the id of a webhook looks like."""
+
+_UNDECISIVE = {"priority", "deadline_seconds", "pool", "webhook"}
 _THRESHOLD = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<percent>%?)", re.ASCII)
 
 
@@ -91,6 +94,7 @@ class JobSpec(BaseModel):
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     deadline_seconds: Annotated[float, Field(gt=0)] | None = None
     pool: Annotated[str, Field(pattern=POOL)] = "default"
+    webhook: Annotated[str, Field(pattern=WEBHOOK)] | None = None
 
     @field_validator("options")
     @classmethod

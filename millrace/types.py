@@ -26,6 +26,26 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class WebhookEvent(StrEnum):
+    """What a webhook may be told of."""
+
+    STARTED = "job.started"
+    PAUSED = "job.paused"
+    SUCCEEDED = "job.succeeded"
+    PARTIAL = "job.partial"
+    FAILED = "job.failed"
+    EXPIRED = "job.expired"
+    CANCELLED = "job.cancelled"
+
+
+class DeliveryState(StrEnum):
+    """A notice waits for its next try, has arrived, or was given up."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
 class ChunkState(StrEnum):
     PENDING = "pending"
     LEASED = "leased"

@@ -13,6 +13,8 @@ from millrace.broker import Doorbell
 from millrace.clock import Clock, SystemClock
 from millrace.db.session import Database
 from millrace.errors import Unavailable
+from millrace.outbound.client import Outbound
+from millrace.outbound.targets import Rules
 from millrace.settings import Settings
 from millrace.telemetry import fields
 from millrace.types import JobId
@@ -20,6 +22,7 @@ from scheduler.dispatcher import Dispatcher
 from scheduler.finisher import Finisher
 from scheduler.leader import Leader, Led
 from scheduler.planner import Planner
+from scheduler.postman import Postman
 from scheduler.rescuer import Rescuer
 from scheduler.ringer import Bell, Ringer
 from scheduler.runner import Runner, Service
@@ -68,7 +71,8 @@ def serve(settings: Settings, stop: threading.Event, clock: Clock | None = None)
         threads=_PLANNER_THREADS,
         beat=settings.seen_seconds,
     )
-    led: Sequence[Service] = [planner, *services(database, ringer, settings)]
+    postman = Postman(database, Outbound(Rules.of(settings)), interval=_LOOK_SECONDS)
+    led: Sequence[Service] = [planner, *services(database, ringer, settings), postman]
     try:
         Runner([leader, *(Led(each, leader) for each in led)], clock).run(stop)
     finally:

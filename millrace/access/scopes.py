@@ -17,6 +17,8 @@ class Scope(StrEnum):
     """Models that are code, where the operator has switched them on."""
     TRIGGERS_READ = "triggers:read"
     TRIGGERS_WRITE = "triggers:write"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
     WORKERS_READ = "workers:read"
     METRICS_READ = "metrics:read"
     ADMIN = "admin"

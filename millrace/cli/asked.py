@@ -14,17 +14,17 @@ from millrace.spec import JobSpec
 _OPTION = {"options": "option"}
 
 
-def spec_typed(asked: JobOptions, *, pool: str = "default") -> JobSpec:
+def spec_typed(asked: JobOptions, *, pool: str = "default", webhook: str | None = None) -> JobSpec:
     """The job that these options ask for; `UsageError` names the option that cannot be."""
     try:
-        return spec_of(_request(asked, pool))
+        return spec_of(_request(asked, pool, webhook))
     except FieldInvalid as error:
         name = _OPTION.get(error.field, error.field).replace("_", "-")
         place = f"--{name}" if name else "the options"
         raise UsageError("OPTION_INVALID", f"{place}: {error.message}") from None
 
 
-def _request(asked: JobOptions, pool: str) -> JobRequest:
+def _request(asked: JobOptions, pool: str, webhook: str | None) -> JobRequest:
     return request_of(
         model=asked.model,
         input=asked.input,
@@ -44,6 +44,7 @@ def _request(asked: JobOptions, pool: str) -> JobRequest:
         priority=asked.priority,
         deadline=asked.deadline,
         pool=pool,
+        webhook=webhook,
     )
 
 

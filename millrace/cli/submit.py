@@ -22,6 +22,9 @@ def submit(
     idempotency_key: Annotated[
         str | None, typer.Option(help="The same key again is the same job, and never another one.")
     ] = None,
+    webhook: Annotated[
+        str | None, typer.Option(help="The one webhook to tell; without it, all of the tenant's.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the job as JSON.")] = False,
 ) -> int:
@@ -40,7 +43,7 @@ def submit(
     from millrace.front.summary import summary_of
 
     settings = equipped()
-    spec = spec_typed(asked, pool=pool)
+    spec = spec_typed(asked, pool=pool, webhook=webhook)
     with open_state(settings) as database:
         sender = Sender(operator(tenant), idempotency_key, spec.spec_hash())
         received = receive(database, spec, sender)

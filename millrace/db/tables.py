@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
-from millrace.db import access_tables
+from millrace.db import access_tables, webhook_tables
 from millrace.db.rules import (
     METADATA,
     Record,
@@ -103,6 +103,8 @@ class Job(Record, table=True):
     chunks_planned: int = Field(default=0, sa_column_kwargs=_ZERO)
     parent_id: str | None = None
     model: str = Field(default="", sa_type=Text, sa_column_kwargs=_EMPTY)
+    webhook: str | None = None
+    """The one endpoint to tell; all of the tenant's where it is NULL."""
 
 
 class JobInput(Record, table=True):
@@ -281,7 +283,7 @@ class Leader(Record, table=True):
     until: float = Field(sa_type=Double)
 
 
-__all__ = ["METADATA", "access_tables"]
+__all__ = ["METADATA", "access_tables", "webhook_tables"]
 
 job: Table = METADATA.tables["job"]
 job_input: Table = METADATA.tables["job_input"]

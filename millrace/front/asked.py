@@ -35,7 +35,7 @@ def spec_of(asked: JobRequest) -> JobSpec:
     )
     kept = (
         "input_format key on_error error_threshold csv_multiline options input_columns"
-        " output_columns chunk_rows chunk_bytes priority deadline_seconds pool"
+        " output_columns chunk_rows chunk_bytes priority deadline_seconds pool webhook"
     )
     try:
         return JobSpec(

@@ -10,9 +10,9 @@ from millrace import storage
 from millrace.access import audit
 from millrace.access.caller import Caller, operator
 from millrace.db.session import Database
-from millrace.errors import Conflict, InvalidInput, NotFound
+from millrace.errors import Conflict, FieldInvalid, InvalidInput, NotFound
 from millrace.failpoints import failpoint
-from millrace.lifecycle import jobs, queries, requests
+from millrace.lifecycle import endpoints, jobs, queries, requests
 from millrace.lifecycle.queries import JobView
 from millrace.manifest import MANIFEST, Manifest, ManifestErrors
 from millrace.spec import JobSpec
@@ -94,6 +94,16 @@ def receive(database: Database, spec: JobSpec, sender: Sender = _NOBODY_ELSE) ->
     raise _taken(spec, _owner(known) if sender.may_know(known) else "another job")
 
 
+def check_webhook(conn: Connection, spec: JobSpec, tenant: str) -> None:
+    """`FieldInvalid` where the job names a webhook that the tenant does not have."""
+    if spec.webhook is None:
+        return
+    try:
+        endpoints.known(conn, spec.webhook, tenant=tenant)
+    except NotFound as error:
+        raise FieldInvalid("webhook", error.message, error.hint) from None
+
+
 def _owner(job: JobView) -> str:
     why = "whose input was another" if job.reason_code in _INPUT_IS_ANOTHER else "another one"
     return f"job {job.id} ({job.state}), {why}"
@@ -112,6 +122,7 @@ def _submit(database: Database, spec: JobSpec, sender: Sender, *, empty: bool) -
     if empty:
         check_empty(spec)
     with database.write() as connection:
+        check_webhook(connection, spec, sender.tenant)
         job_id = jobs.submit(
             connection,
             spec,
@@ -136,6 +147,7 @@ def _go_on(database: Database, job: JobView, spec: JobSpec, sender: Sender) -> R
         news = f"job {job.id} had {job.state}; trying again what is left of it"
     with database.write() as connection:
         if job.state in _GIVEN_UP:
+            check_webhook(connection, spec, sender.tenant)
             jobs.retry(connection, job.id, spec)
             audit.record(connection, sender.caller, "job.retry", f"job:{job.id}")
         _remembered(connection, sender, job.id)
@@ -152,7 +164,7 @@ def _remembered(conn: Connection, sender: Sender, job_id: JobId) -> JobId:
 
 def _kept(own: JobSpec, asked: JobSpec) -> str:
     """What of `asked` does not count any more, as the job has begun otherwise."""
-    names = ("pool", "priority", "deadline_seconds")
+    names = ("pool", "priority", "deadline_seconds", "webhook")
     kept = [name for name in names if getattr(own, name) != getattr(asked, name)]
     told = ", ".join(f"{name.partition('_')[0]} {getattr(own, name)}" for name in kept)
     return f" as it was submitted: {told}" if kept else ""

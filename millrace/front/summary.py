@@ -57,6 +57,7 @@ def summarised(conn: Connection, job: JobView) -> dict[str, Any]:
         "finished_at": utc(ended),
         "seconds": round(ended - began, 3) if began and ended else None,
         "retry_of": job.parent_id,
+        "webhook": job.webhook,
         "notes": list(job.plan_notes),
     }
 

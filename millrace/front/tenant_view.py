@@ -76,6 +76,7 @@ class TenantView:
         spec = spec_of(asked)
         permits.check_input(spec)
         with self._database.read() as connection:
+            reception.check_webhook(connection, spec, self._caller.tenant)
             rates = earlier_rates(connection, self._caller.tenant, spec.model.reference)
             alive = queries.workers(connection, seen_within=_LIVE_SECONDS)
         slots = sum(each.pool == spec.pool for each in alive)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from millrace.db import tables
 from millrace.errors import Conflict, NotFound
-from millrace.lifecycle import events
+from millrace.lifecycle import events, notices
 from millrace.lifecycle.transitions import JOB_MOVES, JobVerb
 from millrace.types import ChunkKind, ChunkState, JobId, JobState, Json, Lease
 
@@ -195,7 +195,10 @@ def move_job(
     detail: Mapping[str, Json] | None = None,
     **values: Any,
 ) -> bool:
-    """Move the job to `target` and record it; false where its state or a guard forbids that."""
+    """Move the job to `target`, record it and have its webhooks told.
+
+    False where its state or a guard forbids that.
+    """
     before = lock_job(conn, job_id)
     moved = conn.execute(
         update(tables.job)
@@ -206,6 +209,7 @@ def move_job(
     ).rowcount
     if moved:
         events.record(conn, job_id, verb, before, target, detail=detail, now=now)
+        notices.put_up(conn, job_id, verb, target, now=now)
     if moved and before is JobState.RUNNING:
         _hush(conn, job_id)
     return bool(moved)

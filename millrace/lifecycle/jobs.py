@@ -144,8 +144,8 @@ def retry(
     chunk that somebody held gets a new attempt number, so that survivors of the old run can write
     nothing. A job whose plan was not complete is planned anew. The deadline starts again. `spec`
     stands in for the job's own from now on: it asks for the same results, by another deadline,
-    priority or pool. Raises `Conflict` for a job in another state, where another job owns the
-    output by now, or where `spec` asks for other results.
+    priority, pool or webhook. Raises `Conflict` for a job in another state, where another job owns
+    the output by now, or where `spec` asks for other results.
     """
     state = lock_job(conn, job_id)
     row = conn.execute(
@@ -167,6 +167,7 @@ def retry(
                 spec=spec.model_dump_json(),
                 priority=spec.priority,
                 pool=spec.pool,
+                webhook=spec.webhook,
                 run_epoch=tables.job.c.run_epoch + 1,
                 model_refusals=0,
                 reason_code=None,

@@ -49,6 +49,7 @@ def submit(
         "pool": spec.pool,
         "model": spec.model.reference,
         "parent_id": parent_id,
+        "webhook": spec.webhook,
         "created_at": db_now(now),
         "expires_at": None if deadline is None else db_now(now) + deadline,
     }

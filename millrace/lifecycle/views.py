@@ -54,6 +54,7 @@ class JobView:
     parent_id: JobId | None
     model: str
     """ENGINE:LOCATION, as people write it."""
+    webhook: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from tests.api.site import Site
 
 ANYBODY, ANY_KEY = "anybody", "any key"
 READ, WRITE = Scope.JOBS_READ, Scope.JOBS_WRITE
+HEARS, SETS_UP = Scope.WEBHOOKS_READ, Scope.WEBHOOKS_WRITE
 
 MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/healthz"): ANYBODY,
@@ -18,6 +19,13 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/metrics"): Scope.METRICS_READ,
     ("GET", "/v1/me"): ANY_KEY,
     ("GET", "/v1/workers"): Scope.WORKERS_READ,
+    ("GET", "/v1/webhooks"): HEARS,
+    ("POST", "/v1/webhooks"): SETS_UP,
+    ("GET", "/v1/webhooks/{webhook_id}"): HEARS,
+    ("DELETE", "/v1/webhooks/{webhook_id}"): SETS_UP,
+    ("POST", "/v1/webhooks/{webhook_id}/rotate"): SETS_UP,
+    ("GET", "/v1/webhooks/{webhook_id}/deliveries"): HEARS,
+    ("POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): SETS_UP,
     ("GET", "/v1/events"): READ,
     ("GET", "/v1/jobs"): READ,
     ("POST", "/v1/jobs"): WRITE,
@@ -51,7 +59,7 @@ def test_the_document_names_the_scopes() -> None:
 def outcome(site: Site, method: str, path: str, scope: str | None) -> int:
     """The status for somebody with a key of one scope, or without any."""
     client = site.client("acme", scope) if scope else site.anybody()
-    target = path.format(job_id="0" * 32)
+    target = path.format(job_id="0" * 32, webhook_id="wh_0", delivery_id="msg_0")
     if path == "/v1/events":
         target += f"?job={'0' * 32}"
     return client.request(method, target).status_code
