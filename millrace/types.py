@@ -26,6 +26,18 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+JOB_TERMINAL = frozenset(
+    {
+        JobState.SUCCEEDED,
+        JobState.PARTIAL,
+        JobState.FAILED,
+        JobState.EXPIRED,
+        JobState.CANCELLED,
+    }
+)
+"""States in which nothing happens any more until somebody asks for it."""
+
+
 class ChunkState(StrEnum):
     PENDING = "pending"
     LEASED = "leased"
