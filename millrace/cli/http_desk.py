@@ -15,7 +15,7 @@ from millrace.registry import models
 from millrace.request import JobRequest
 from millrace.types import JOB_TERMINAL, JobState
 
-_PATIENCE_SECONDS = 15.0
+_PATIENCE_SECONDS = 10.0
 
 
 @contextmanager
