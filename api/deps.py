@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Depends, Request, Security
+from fastapi import BackgroundTasks, Depends, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from millrace.access import keys
@@ -85,6 +85,7 @@ WebhookWriter = Annotated[WebhookBook, Security(webhooks_of, scopes=[Scope.WEBHO
 WorkerReader = Annotated[TenantView, Security(view_of, scopes=[Scope.WORKERS_READ.value])]
 MetricsReader = Annotated[Caller, Security(allowed, scopes=[Scope.METRICS_READ.value])]
 AnyCaller = Annotated[Caller, Depends(caller_of)]
+JobIdPath = Annotated[str, Path(description="A job's id.", max_length=64)]
 DatabaseOf = Annotated[Database, Depends(database_of)]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from api.problems import MEDIA_TYPE, Problem
+from millrace.problem import MEDIA_TYPE, Problem
 
 _REFERENCE = {"$ref": "#/components/schemas/Problem"}
 _OURS_INSTEAD = ("HTTPValidationError", "ValidationError")

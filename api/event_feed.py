@@ -18,9 +18,12 @@ class EventFeed:
     Therefore the last ten seconds are read again each time, and what was told is remembered.
     """
 
-    def __init__(self, view: TenantView, after: int, job_id: str | None = None) -> None:
+    def __init__(
+        self, view: TenantView, after: int, job_id: str | None = None, *, chunks: bool = True
+    ) -> None:
         self._view = view
         self._job_id = job_id
+        self._chunks = chunks
         self._floor = after
         self._told: dict[int, float] = {}
         self.is_over = False
@@ -29,12 +32,18 @@ class EventFeed:
     def fresh(self) -> list[Event]:
         """The events that were not told yet, a page at most."""
         page = self._view.events(
-            after=self._floor, limit=_PAGE + len(self._told), job_id=self._job_id
+            after=self._floor,
+            limit=_PAGE + len(self._told),
+            job_id=self._job_id,
+            chunks=self._chunks,
         )
         new = [event for event in page if event.id not in self._told]
         self._told |= {event.id: event.at for event in new}
         self._settle()
-        self.is_over = self._job_id is not None and any(map(_ends, new))
+        moves = [event for event in new if event.idx is None]
+        # behind an end that is past there may be a retry
+        ended = bool(moves) and moves[-1].to_state in JOB_TERMINAL
+        self.is_over = self._job_id is not None and ended
         return new
 
     @property
@@ -51,7 +60,3 @@ class EventFeed:
                 return
             self._floor = each
             del self._told[each]
-
-
-def _ends(event: Event) -> bool:
-    return event.idx is None and event.to_state in JOB_TERMINAL

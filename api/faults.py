@@ -14,8 +14,9 @@ from starlette.exceptions import HTTPException
 from api import problems
 from api.envelope import request_id_of
 from api.parameters import query_fields
-from api.problems import FieldProblem, Refusal
+from api.problems import Refusal
 from millrace.errors import MillraceError
+from millrace.problem import FieldProblem
 from millrace.settings_sources import suggestion
 
 _CODES = {"extra_forbidden": "UNKNOWN_FIELD", "missing": "FIELD_MISSING"}

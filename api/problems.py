@@ -1,4 +1,4 @@
-"""How a refusal looks (RFC 9457), and the one table from our errors to statuses."""
+"""Answers that refuse: problem details (RFC 9457), in the words of HTTP."""
 
 from __future__ import annotations
 
@@ -7,40 +7,12 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from millrace.errors import (
-    AccessDenied,
-    Conflict,
-    FieldInvalid,
-    InvalidInput,
-    MillraceError,
-    NotFound,
-    Unavailable,
-    UsageError,
-)
+from millrace.errors import FieldInvalid, MillraceError
+from millrace.problem import MEDIA_TYPE, Problem, status_of
 
-MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
-
-STATUS_OF_CLASS: dict[type[MillraceError], HTTPStatus] = {
-    UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
-    NotFound: HTTPStatus.NOT_FOUND,
-    AccessDenied: HTTPStatus.FORBIDDEN,
-    Conflict: HTTPStatus.CONFLICT,
-    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    MillraceError: HTTPStatus.INTERNAL_SERVER_ERROR,
-}
-"""The first class that an error is an instance of decides."""
-
-STATUS_OF_CODE: dict[str, HTTPStatus] = {
-    "AUTH_MISSING": HTTPStatus.UNAUTHORIZED,
-    "AUTH_INVALID": HTTPStatus.UNAUTHORIZED,
-    "IDEMPOTENCY_MISMATCH": HTTPStatus.UNPROCESSABLE_ENTITY,
-}
-"""Codes that go before their class."""
 
 CODE_OF_STATUS: dict[int, str] = {
     400: "MALFORMED",
@@ -56,30 +28,6 @@ CODE_OF_STATUS: dict[int, str] = {
 _OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 
 
-class FieldProblem(BaseModel):
-    """One of several things that are wrong."""
-
-    field: str
-    code: str
-    detail: str
-
-
-class Problem(BaseModel):
-    """Problem details (RFC 9457): what was refused, why, and what to do."""
-
-    model_config = ConfigDict(frozen=True)
-
-    type: str = Field(description="A name for the kind of problem.")
-    title: str
-    status: int
-    code: str = Field(description="Stable; the texts may change.")
-    detail: str
-    hint: str = Field(default="", description="What to do next.")
-    field: str | None = Field(default=None, description="Where, if it is one field.")
-    errors: list[FieldProblem] | None = Field(default=None, description="All, if several.")
-    request_id: str = Field(description="Name it when you ask somebody for help.")
-
-
 class Refusal(HTTPException):
     """A refusal of the request itself, before anything of Millrace was asked."""
 
@@ -90,13 +38,6 @@ class Refusal(HTTPException):
         self.code = code
         self.hint = hint
         self.field = field
-
-
-def status_of(error: MillraceError) -> HTTPStatus:
-    """The HTTP status that stands for an error of ours."""
-    if error.code in STATUS_OF_CODE:
-        return STATUS_OF_CODE[error.code]
-    return next(status for kind, status in STATUS_OF_CLASS.items() if isinstance(error, kind))
 
 
 def of_error(error: MillraceError, request_id: str) -> JSONResponse:

@@ -10,13 +10,16 @@ import uvicorn
 from api.main import create_app
 from millrace.access import keys
 from millrace.db.session import Database
-from millrace.errors import Conflict, Unavailable
+from millrace.errors import Conflict
+from millrace.listening import listening
 from millrace.settings import Settings
 from millrace.storage.allowance import root_uri
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
+def serve(settings: Settings, host: str, port: int, *, inherited: int | None = None) -> None:
     """Answer requests until SIGTERM or Ctrl-C; those that run come to their end first.
+
+    `inherited` is the number of a socket that listens there already.
 
     Raises `Unavailable` where the address cannot be listened to, `Conflict` where others could
     reach it and there is no key, and `InvalidInput` for roots that cannot be.
@@ -34,7 +37,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
     )
     server = uvicorn.Server(config)
     app.state.is_stopping = lambda: server.should_exit
-    with _listening(host, port) as listener:
+    with (
+        listening(host, port) if inherited is None else socket.socket(fileno=inherited) as listener
+    ):
         server.run(sockets=[listener])
 
 
@@ -54,15 +59,3 @@ def _require_key(database: Database, host: str) -> None:
                 f"others could reach {host}, and there is no key to let the right ones in",
                 "make one first: millrace keys create --name admin --scope admin",
             )
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise Unavailable(
-            "ADDRESS_UNAVAILABLE",
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            "choose another --host or --port",
-        ) from None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import Answer
+from millrace.answers import Answer
 from millrace.front.summary import utc
 from millrace.lifecycle.endpoints import OVERLAP_SECONDS, WebhookView
 from millrace.lifecycle.outbox import DeliveryView

@@ -103,3 +103,16 @@ class JobRequest(BaseModel):
     @property
     def deadline_seconds(self) -> float | None:
         return None if self.deadline is None else seconds_in(self.deadline)
+
+
+class RetryRequest(BaseModel):
+    """What of a job to run again."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
+
+    errors: bool = False
+    """Also what ended as error rows."""
+    output: Place | None = None
+    """Where the retry of a partial job writes; default: a new folder beside its own."""

@@ -46,6 +46,18 @@ class DeliveryState(StrEnum):
     GIVEN_UP = "given_up"
 
 
+JOB_TERMINAL = frozenset(
+    {
+        JobState.SUCCEEDED,
+        JobState.PARTIAL,
+        JobState.FAILED,
+        JobState.EXPIRED,
+        JobState.CANCELLED,
+    }
+)
+"""States in which nothing happens any more until somebody asks for it."""
+
+
 class ChunkState(StrEnum):
     PENDING = "pending"
     LEASED = "leased"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.deps import AnyCaller
 from api.routing import router as new_router
-from api.schemas import CallerAnswer
+from millrace.answers import CallerAnswer
 
 router = new_router("/v1/me", "keys")
 

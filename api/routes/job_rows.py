@@ -7,9 +7,8 @@ from typing import Any
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from api.deps import JobReader
+from api.deps import JobIdPath, JobReader
 from api.routing import router as new_router
-from api.schemas import JobIdPath
 from api.streams import NDJSON, ndjson
 from millrace.manifest import Manifest
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from api.deps import JobWriter
+from fastapi import Response, status
+
+from api.deps import JobIdPath, JobWriter
 from api.routing import router as new_router
-from api.schemas import JobAnswer, JobIdPath, RetryRequest
+from millrace.answers import JobAnswer
+from millrace.request import RetryRequest
 
 router = new_router("/v1/jobs/{job_id}", "jobs")
 
@@ -27,7 +30,20 @@ def cancel_job(view: JobWriter, job_id: JobIdPath) -> JobAnswer:
     return JobAnswer.model_validate(view.cancel(job_id))
 
 
-@router.post("/retry")
-def retry_job(view: JobWriter, job_id: JobIdPath, what: RetryRequest | None = None) -> JobAnswer:
-    """Let a failed, cancelled or expired job go on with what is not done yet."""
-    return JobAnswer.model_validate(view.retry(job_id, errors=bool(what and what.errors)))
+@router.post(
+    "/retry", responses={201: {"model": JobAnswer, "description": "Another job has begun"}}
+)
+def retry_job(
+    view: JobWriter, job_id: JobIdPath, response: Response, what: RetryRequest | None = None
+) -> JobAnswer:
+    """Let a failed, cancelled or expired job go on with what is not done yet.
+
+    With `errors` a partial job is followed by a new one (201), which computes its error rows anew,
+    keeps all others and writes complete results into a folder of its own.
+    """
+    asked = what or RetryRequest()
+    received = view.retry(job_id, errors=asked.errors, output=asked.output)
+    if received.is_new:
+        response.status_code = status.HTTP_201_CREATED
+        response.headers["Location"] = f"/v1/jobs/{received.job.id}"
+    return JobAnswer.model_validate(view.summary(received.job.id))

@@ -9,10 +9,10 @@ from fastapi import Header, Query, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import cursors
-from api.deps import AnyCaller, JobReader, JobWriter
+from api.deps import AnyCaller, JobIdPath, JobReader, JobWriter
 from api.problems import Refusal
 from api.routing import router as new_router
-from api.schemas import ForecastAnswer, JobAnswer, JobIdPath, JobPage
+from millrace.answers import ForecastAnswer, JobAnswer, JobPage
 from millrace.request import JobRequest
 from millrace.types import JobState
 

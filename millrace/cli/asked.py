@@ -1,8 +1,10 @@
-"""From what somebody typed to a `JobSpec`."""
+"""From what somebody typed to a `JobRequest`, and to a `JobSpec`."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from millrace.cli.job_options import JobOptions
@@ -14,17 +16,25 @@ from millrace.spec import JobSpec
 _OPTION = {"options": "option"}
 
 
-def spec_typed(asked: JobOptions, *, pool: str = "default", webhook: str | None = None) -> JobSpec:
+def spec_typed(asked: JobOptions) -> JobSpec:
     """The job that these options ask for; `UsageError` names the option that cannot be."""
+    with options_named():
+        return spec_of(request_typed(asked, "default"))
+
+
+@contextmanager
+def options_named() -> Iterator[None]:
+    """What is said of a field of a request, said of the option that it was typed as."""
     try:
-        return spec_of(_request(asked, pool, webhook))
+        yield
     except FieldInvalid as error:
         name = _OPTION.get(error.field, error.field).replace("_", "-")
         place = f"--{name}" if name else "the options"
         raise UsageError("OPTION_INVALID", f"{place}: {error.message}") from None
 
 
-def _request(asked: JobOptions, pool: str, webhook: str | None) -> JobRequest:
+def request_typed(asked: JobOptions, pool: str, webhook: str | None = None) -> JobRequest:
+    """The request that these options make up; `FieldInvalid` names the one that cannot be."""
     return request_of(
         model=asked.model,
         input=asked.input,

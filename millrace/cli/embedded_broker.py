@@ -20,6 +20,7 @@ from millrace import lifeline
 
 _START_SECONDS = 10.0
 _SOCKET = "broker.sock"
+_SCHEME = "redis+socket://"
 _FOLDER = re.compile(r"millrace-(?P<pid>\d{1,9})-\w+", re.ASCII)
 
 
@@ -29,21 +30,31 @@ def embedded_broker() -> Iterator[str]:
 
     Without a broker everything still works: idle workers look in the database by themselves.
     """
+    with broker_place() as (url, command):
+        if not url:
+            yield ""
+            return
+        server = _start(command)
+        try:
+            yield url if _answers(server, Path(url.removeprefix(_SCHEME))) else ""
+        finally:
+            server.kill()
+            server.wait()
+
+
+@contextmanager
+def broker_place() -> Iterator[tuple[str, list[str]]]:
+    """A URL for such a server, and the command that starts it; both empty where there is none."""
     program = server_program()
     if program is None:
-        yield ""
+        yield "", []
         return
     _sweep()
     # a socket's path may have 107 bytes only, so it cannot stand in the state folder
     prefix = f"millrace-{os.getpid()}-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         address = Path(folder, _SOCKET)
-        server = _start(program, address)
-        try:
-            yield f"redis+socket://{address}" if _answers(server, address) else ""
-        finally:
-            server.kill()
-            server.wait()
+        yield f"{_SCHEME}{address}", _command(program, address)
 
 
 def server_program() -> str | None:
@@ -58,7 +69,7 @@ def server_program() -> str | None:
     return next((str(path) for path in shipped), None)
 
 
-def _start(program: str, address: Path) -> subprocess.Popen[bytes]:
+def _command(program: str, address: Path) -> list[str]:
     settings = {
         "port": "0",
         "unixsocket": str(address),
@@ -68,9 +79,12 @@ def _start(program: str, address: Path) -> subprocess.Popen[bytes]:
         "appendonly": "no",
         "maxmemory-policy": "noeviction",
     }
-    arguments = [text for name, value in settings.items() for text in (f"--{name}", value)]
+    return [program, *(text for name, value in settings.items() for text in (f"--{name}", value))]
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [program, *arguments],
+        command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

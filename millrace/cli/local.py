@@ -10,6 +10,8 @@ from typing import Any
 from millrace.broker import Doorbell
 from millrace.cli.console import readable, say, show_json
 from millrace.cli.crew import Crew
+from millrace.cli.database_desk import DatabaseDesk
+from millrace.cli.desk import Desk
 from millrace.cli.embedded_broker import embedded_broker
 from millrace.cli.interruption import INTERRUPTED, interruptible
 from millrace.cli.machine import cores, memory_bytes
@@ -24,10 +26,9 @@ from millrace.front.forecast import Finding, forecast_of
 from millrace.front.reception import receive
 from millrace.lifecycle import chunks, jobs, queries
 from millrace.lifecycle.queries import JobView
-from millrace.lifecycle.transitions import JOB_TERMINAL
 from millrace.settings import Settings
 from millrace.spec import JobSpec
-from millrace.types import ChunkState, JobId, JobState
+from millrace.types import JOB_TERMINAL, ChunkState, JobId, JobState
 from scheduler.planner import Planner
 from scheduler.ringer import Ringer
 from scheduler.runner import Runner
@@ -59,7 +60,7 @@ def run(spec: JobSpec, asked: Settings, *, workers: int | None, as_json: bool) -
                 view.note(f"interrupted; run the same command again to go on with job {job.id}")
                 return INTERRUPTED
             news = ""
-        return conclude(database, job.id, as_json=as_json, state=settings.state, news=news)
+        return conclude(DatabaseDesk(database, settings), job.id, as_json=as_json, news=news)
 
 
 def preview(spec: JobSpec, *, workers: int | None, as_json: bool) -> int:
@@ -104,7 +105,8 @@ def _work(database: Database, job: JobView, settings: Settings, size: int, view:
             _crew(_needed(database, job.id, size), job, equipped, database) as crew,
         ):
             moving = services(database, bell, equipped, look=_LOOK_SECONDS, job_id=job.id)
-            _loop(database, job.id, Runner(moving, SystemClock()), size, crew, view, stop)
+            desk = DatabaseDesk(database, equipped)
+            _loop(database, desk, job.id, Runner(moving, SystemClock()), size, crew, view, stop)
             if not stop.is_set():
                 crew.dismiss()
     return stop.is_set()
@@ -152,6 +154,7 @@ def _plan(database: Database, job_id: JobId, slots: int) -> None:
 
 def _loop(
     database: Database,
+    desk: Desk,
     job_id: JobId,
     runner: Runner,
     size: int,
@@ -160,18 +163,18 @@ def _loop(
     stop: threading.Event,
 ) -> None:
     clock = SystemClock()
-    narrator, shown = Narrator(database, job_id, view, 10 * size), 0.0
+    narrator, shown = Narrator(desk, job_id, view, 10 * size), 0.0
     while not stop.is_set():
         delay = runner.step()
         _keep_full(crew, _QUICK_DEATHS * size)
         narrator.tell()
         with database.read() as connection:
             job = queries.job(connection, job_id)
-            if job is None or job.state in JOB_TERMINAL:
-                return
-            if clock.monotonic() - shown > _SHOW_SECONDS:
-                shown = clock.monotonic()
-                view.update(Snapshot.of(queries.progress(connection, job_id)), shown)
+        if job is None or job.state in JOB_TERMINAL:
+            return
+        if clock.monotonic() - shown > _SHOW_SECONDS:
+            shown = clock.monotonic()
+            view.update(Snapshot.of(desk.job(job_id)), shown)
         clock.wait(stop, min(delay, _LOOK_SECONDS))
 
 

@@ -21,6 +21,7 @@ from millrace.cli import (
     scheduler,
     submit,
     tenants,
+    up,
     verify,
     worker,
     workers,
@@ -50,6 +51,7 @@ def configure(
 
 
 app.command("run")(run.run)
+app.command("up")(up.up)
 app.command("submit")(submit.submit)
 app.add_typer(jobs.app, name="jobs")
 app.command("verify")(verify.verify)

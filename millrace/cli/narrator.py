@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
+from millrace.answers import EventAnswer
 from millrace.cli.console import readable
+from millrace.cli.desk import Desk
 from millrace.cli.progress import View
-from millrace.db.session import Database
 from millrace.errors import Unavailable
-from millrace.lifecycle import events
-from millrace.lifecycle.events import Event
 from millrace.lifecycle.transitions import ChunkVerb
-from millrace.types import JobId
 
 
 class Narrator:
-    """Reads the events of one job as they come."""
+    """Reads the events of one job as they come to a desk."""
 
-    def __init__(self, database: Database, job_id: JobId, view: View, patience: float) -> None:
-        self._database = database
+    def __init__(self, desk: Desk, job_id: str, view: View, patience: float) -> None:
+        self._desk = desk
         self._job_id = job_id
         self._view = view
         self._patience = patience
-        with database.read() as connection:
-            self._last = events.newest(connection, job_id)
+        self._last = desk.newest_event(job_id)
         self._told: set[str] = set()
         self._setbacks = 0
 
     def tell(self) -> None:
         """Note what is new; `Unavailable` after `patience` setbacks in a row from outside."""
-        with self._database.read() as connection:
-            fresh = events.page(connection, self._job_id, after=self._last)
-        for event in fresh:
+        for event in self._desk.history(self._job_id, self._last):
             self._last = event.id
             self._hear(event)
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, event: EventAnswer) -> None:
         detail = event.detail or {}
         match event.verb:
             case ChunkVerb.COMMIT:

@@ -12,7 +12,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from millrace.lifecycle import queries
+from millrace.answers import JobAnswer
 from millrace.lifecycle.transitions import CHUNK_SETTLED
 from millrace.types import ChunkState
 
@@ -34,24 +34,22 @@ class Snapshot:
     chunks: int
 
     @classmethod
-    def of(cls, progress: queries.Progress) -> Snapshot:
-        """The snapshot that people are shown of this state of the database."""
+    def of(cls, job: JobAnswer) -> Snapshot:
+        """The snapshot that people are shown of a job as it stands."""
+        chunks = {ChunkState(state): count for state, count in job.chunks.items()}
         return cls(
-            rows=progress.rows_ok + progress.rows_err + progress.rows_in_flight,
-            errors=progress.rows_err,
-            share=_share(progress),
-            chunks_done=sum(progress.chunks.get(state, 0) for state in CHUNK_SETTLED),
-            chunks=sum(n for state, n in progress.chunks.items() if state is not ChunkState.SPLIT),
+            rows=job.rows + job.rows_in_flight,
+            errors=job.rows_err,
+            share=_share(job),
+            chunks_done=sum(chunks.get(state, 0) for state in CHUNK_SETTLED),
+            chunks=sum(n for state, n in chunks.items() if state is not ChunkState.SPLIT),
         )
 
 
-def _share(progress: queries.Progress) -> float:
+def _share(job: JobAnswer) -> float:
     """Rows of chunks that are not settled count as many bytes as a settled row on average."""
-    settled = progress.rows_ok + progress.rows_err
-    if not settled or not progress.weight_total:
-        return progress.weight_done / progress.weight_total if progress.weight_total else 0.0
-    in_flight = progress.rows_in_flight * progress.weight_done / settled
-    return min(1.0, (progress.weight_done + in_flight) / progress.weight_total)
+    in_flight = job.rows_in_flight * job.share / job.rows if job.rows else 0.0
+    return min(1.0, job.share + in_flight)
 
 
 class View(Protocol):

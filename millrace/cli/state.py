@@ -50,18 +50,38 @@ def opened(folder: Path | None) -> Iterator[Database]:
 @contextmanager
 def job_lock(settings: Settings, job_id: JobId) -> Iterator[None]:
     """Held by the one process that runs a job; the kernel drops it however that process ends."""
+    told = (
+        "ALREADY_RUNNING",
+        f"job {job_id} is being run by process",
+        "wait for it, or end it and run the command again",
+    )
+    with _locked(settings, job_id, *told):
+        yield
+
+
+@contextmanager
+def house_lock(settings: Settings) -> Iterator[None]:
+    """Held by the one `millrace up` of a state folder."""
+    told = (
+        "ALREADY_UP",
+        f"the state folder {settings.state} is in use by a millrace up, process",
+        "use that one, or end it, or choose another folder with --state",
+    )
+    with _locked(settings, "up", *told):
+        yield
+
+
+@contextmanager
+def _locked(settings: Settings, name: str, code: str, taken_by: str, hint: str) -> Iterator[None]:
     folder = settings.state / "locks"
-    folder.mkdir(exist_ok=True)
-    with (folder / job_id).open("a+") as lock:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise Conflict(
-                "ALREADY_RUNNING",
-                f"job {job_id} is being run by process {lock.read().strip() or 'unknown'}",
-                "wait for it, or end it and run the command again",
-            ) from None
+            holder = lock.read().strip() or "unknown"
+            raise Conflict(code, f"{taken_by} {holder}", hint) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from typing import Any
 
 from millrace.cli.console import readable
 from millrace.cli.progress import duration
 from millrace.lifecycle.transitions import CHUNK_SETTLED
-from millrace.settings import Settings
 from millrace.types import ChunkState, JobState
 
 EXIT_CODES = {
@@ -21,10 +18,10 @@ EXIT_CODES = {
 }
 
 
-def summary_text(summary: dict[str, Any], state: Path | None = None) -> str:
-    """A few lines: what came out, where it is, what to look at next; `state` is the job's folder.
+def summary_text(summary: dict[str, Any], options: str = "") -> str:
+    """A few lines: what came out, where it is, what to look at next.
 
-    The folder is named only where the commands would not look there by themselves.
+    `options` are those with which the commands look at the same place.
     """
     output = readable(summary["output"])
     lines = [f"{summary['state']}: {_extent(summary)}"]
@@ -34,7 +31,7 @@ def summary_text(summary: dict[str, Any], state: Path | None = None) -> str:
     if summary["rows_ok"]:
         lines.append(f"results: {output}/parts, listed in _MANIFEST.json")
     if summary["rows_err"]:
-        look = f"millrace jobs errors {summary['id']}{_state_option(state)}"
+        look = f"millrace jobs errors {summary['id']}{options}"
         lines.append(f"errors:  {summary['rows_err']:,} rows; {look}")
     return "\n".join(lines)
 
@@ -47,9 +44,3 @@ def _extent(summary: dict[str, Any]) -> str:
     blocks = sum(chunks.values()) - chunks[ChunkState.SPLIT]
     done = sum(chunks[state] for state in CHUNK_SETTLED)
     return f"{done:,} of {blocks:,} blocks" if blocks else "before any block was planned"
-
-
-def _state_option(state: Path | None) -> str:
-    settings = Settings.load()
-    usual = state == settings.state.absolute() and not settings.database_url
-    return "" if state is None or usual else f" --state {shlex.quote(str(state))}"

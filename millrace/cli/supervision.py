@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from millrace.cli.crew import Crew
+from millrace.cli.housemate import Housemate
 from millrace.db.session import Database
 from millrace.settings import Settings
 from millrace.telemetry import fields
@@ -18,19 +21,36 @@ _QUICK_DEATHS = 2
 _MARGIN_SECONDS = 30.0
 
 
-def supervise(size: int, settings: Settings, requests: queue.SimpleQueue[int]) -> None:
+def supervise(
+    size: int,
+    settings: Settings,
+    requests: queue.SimpleQueue[int],
+    *,
+    output: Path | None = None,
+    beneath: Sequence[Housemate] = (),
+    beside: Sequence[Housemate] = (),
+    look: Callable[[], None] = lambda: None,
+) -> None:
     """Keep `size` workers alive; return when all have left after the first of `requests`.
 
     Each request is passed on: the first makes workers drain, the second leave at once. Those that
-    stay for half a minute beyond the grace that they have are killed.
+    stay for half a minute beyond the grace that they have are killed. So it is with what runs
+    `beside`; what they all stand on, `beneath`, ends last. `look` is called several times a second.
     """
     database = Database.connect(settings.database)
     try:
-        with Crew(size, settings, database) as crew:
+        for each in (*beneath, *beside):
+            each.keep()
+        with Crew(size, settings, database, output=output) as crew:
             while not _asked(requests):
+                for each in (*beneath, *beside):
+                    each.keep()
                 _replace_the_dead(crew, most_deaths=_QUICK_DEATHS * size)
-            _let_go(crew, requests, settings.grace_seconds + _MARGIN_SECONDS)
+                look()
+            _let_go([crew, *beside], requests, settings.grace_seconds + _MARGIN_SECONDS)
     finally:
+        for each in (*beside, *beneath):
+            each.kill()
         database.close()
 
 
@@ -42,18 +62,22 @@ def _replace_the_dead(crew: Crew, *, most_deaths: int) -> None:
         crew.fill()
 
 
-def _let_go(crew: Crew, requests: queue.SimpleQueue[int], seconds: float) -> None:
+def _let_go(
+    running: Sequence[Crew | Housemate], requests: queue.SimpleQueue[int], seconds: float
+) -> None:
     until = time.monotonic() + seconds
     log.info("draining; a second signal releases what runs")
-    crew.drain()
+    for each in running:
+        each.drain()
     at_once = False
-    while not crew.is_gone() and time.monotonic() < until:
+    while not all(each.is_gone() for each in running) and time.monotonic() < until:
         if _asked(requests):
             log.info("leaving at once")
             at_once = True
         if at_once:
             # again and again: two signals that come before a worker looks are one to it
-            crew.drain()
+            for each in running:
+                each.drain()
 
 
 def _asked(requests: queue.SimpleQueue[int]) -> bool:

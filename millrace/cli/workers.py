@@ -16,19 +16,19 @@ def list_workers(
     lost: Annotated[
         bool, typer.Option("--lost", help="Also those that were not seen for a minute.")
     ] = False,
+    url: Annotated[
+        str | None, typer.Option(help="A server's. [default: MILLRACE_URL, if set]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the worker processes that live, with what they hold and when they were last seen."""
-    from dataclasses import asdict
-
     from millrace.cli.console import show_json, show_table
-    from millrace.cli.state import opened
-    from millrace.lifecycle import queries
+    from millrace.cli.desk import desk_at
 
-    with opened(None) as database, database.read() as connection:
-        found = queries.workers(connection, seen_within=None if lost else 60.0)
+    with desk_at(url=url) as desk:
+        found = desk.workers(lost=lost)
     if as_json:
-        show_json({"data": [asdict(each) for each in found], "next": None})
+        show_json({"data": [each.model_dump(mode="json") for each in found], "next": None})
         return
     rows = [
         (

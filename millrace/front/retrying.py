@@ -6,14 +6,18 @@ What is published stays as it is. The new job keeps every row that the other one
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
+from sqlalchemy import Connection
+
 from millrace import storage
+from millrace.access import audit
+from millrace.access.caller import Caller, operator
 from millrace.db.session import Database
 from millrace.errors import Conflict, InvalidInput, NotFound
-from millrace.front.reception import check_empty, check_places, is_empty
+from millrace.front.reception import Received, check_empty, check_places, is_empty
 from millrace.lifecycle import jobs, queries, successor
 from millrace.lifecycle.queries import JobView
 from millrace.published import check_sizes, manifest_of
@@ -24,13 +28,26 @@ from millrace.types import Input, JobId, JobState
 
 _NUMBERED = re.compile(r"-retry-\d+$")
 _THREADS = 16
+_OPERATOR = operator("default")
 
 
-def retry_rows(database: Database, job_id: JobId, output: str | None) -> tuple[JobView, str]:
-    """The job that retries the error rows of this one, and one line of news about it.
+Permit = Callable[[str], object]
+"""Raises for a folder that may not be written to."""
 
-    Its results come into `output`, or into a new folder beside those of the job. Raises `Conflict`
-    where there are no error rows, or where results, input or model are not what they were.
+
+def retry_rows(
+    database: Database,
+    job_id: JobId,
+    output: str | None,
+    *,
+    caller: Caller = _OPERATOR,
+    permit: Permit = str,
+) -> Received:
+    """The job that retries the error rows of this one.
+
+    Its results come into `output`, or into a new folder beside those of the job; `permit` is asked
+    before that folder is touched. Raises `Conflict` where there are no error rows, or where
+    results, input or model are not what they were.
     """
     with database.read() as connection:
         job = queries.known_job(connection, job_id)
@@ -38,17 +55,29 @@ def retry_rows(database: Database, job_id: JobId, output: str | None) -> tuple[J
         under_way = successor.alive(connection, job_id)
     if job.state is not JobState.PARTIAL:
         raise successor.no_failed_rows(job_id, job.state)
+    if output is not None:
+        permit(output)
     folder = None if output is None else storage.normalise(output)
     if under_way is None:
         _check_parent(job, inputs)
-        folder = _checked(job, folder) if folder else _free_folder(database, job)
+        if folder is not None:
+            _check_folder(job, folder)
+        else:
+            folder = _free_folder(database, job, permit)
     elif folder is None:
         folder = under_way[1]
-    child = database.transact(lambda connection: jobs.retry_rows(connection, job_id, folder))
+
+    def submit(connection: Connection) -> JobId:
+        child = jobs.retry_rows(connection, job_id, folder)
+        audit.record(connection, caller, "job.retry", f"job:{job_id}", {"by": child})
+        return child
+
+    child = database.transact(submit)
     with database.read() as connection:
         view = queries.known_job(connection, child)
-    rows = "the error rows of" if under_way is None else "retrying already the error rows of"
-    return view, f"job {child}: {rows} {job_id} → {folder}"
+    is_new = under_way is None
+    rows = "the error rows of" if is_new else "retrying already the error rows of"
+    return Received(view, f"job {child}: {rows} {job_id} → {folder}", is_new)
 
 
 def _check_parent(job: JobView, inputs: Sequence[Input]) -> None:
@@ -89,11 +118,12 @@ def _changed(code: str, fault: str) -> Conflict:
     )
 
 
-def _free_folder(database: Database, job: JobView) -> str:
+def _free_folder(database: Database, job: JobView, permit: Permit) -> str:
     """The first folder of the job's name with ``-retry-N`` that is empty and nobody's."""
     stem = _NUMBERED.sub("", job.spec.output)
     for number in count(1):
         folder = f"{stem}-retry-{number}"
+        permit(folder)
         with database.read() as connection:
             known = queries.newest_for_output(connection, folder)
         if known is None and is_empty(folder):
@@ -102,7 +132,7 @@ def _free_folder(database: Database, job: JobView) -> str:
     raise AssertionError("numbers have no end")
 
 
-def _checked(job: JobView, folder: str) -> str:
+def _check_folder(job: JobView, folder: str) -> None:
     own = job.spec.output
     if f"{folder}/".startswith(f"{own}/") or f"{own}/".startswith(f"{folder}/"):
         raise InvalidInput(
@@ -113,4 +143,3 @@ def _checked(job: JobView, folder: str) -> str:
     spec: JobSpec = job.spec.model_copy(update={"output": folder})
     check_places(spec)
     check_empty(spec)
-    return folder

@@ -48,6 +48,7 @@ def summarised(conn: Connection, job: JobView) -> dict[str, Any]:
         "rows": done,
         "rows_ok": progress.rows_ok,
         "rows_err": progress.rows_err,
+        "rows_in_flight": progress.rows_in_flight,
         "share": round(share, 4),
         "rows_per_second": round(done / elapsed, 1) if elapsed else None,
         "seconds_left": round(elapsed * (1 - share) / share) if elapsed and share else None,

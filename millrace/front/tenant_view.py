@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,12 +18,13 @@ from millrace import storage
 from millrace.access import audit
 from millrace.access.caller import Caller
 from millrace.db.session import Database
-from millrace.errors import Conflict
+from millrace.errors import Conflict, UsageError
 from millrace.front import reception, rows
 from millrace.front.asked import spec_of
 from millrace.front.forecast import Forecast, earlier_rates, forecast_of
 from millrace.front.permits import permits_of
 from millrace.front.reception import Received, Sender
+from millrace.front.retrying import Permit, retry_rows
 from millrace.front.summary import summarised
 from millrace.lifecycle import events, jobs, queries
 from millrace.lifecycle.events import Event
@@ -120,13 +122,29 @@ class TenantView:
     def cancel(self, job_id: str) -> Summary:
         return self._change(job_id, "job.cancel", jobs.stop)
 
-    def retry(self, job_id: str, *, errors: bool) -> Summary:
-        """Let a job go on; with `errors`, chunks with error rows run again too."""
+    def retry(self, job_id: str, *, errors: bool, output: str | None = None) -> Received:
+        """Let a job go on; with `errors`, chunks with error rows run again too.
+
+        Where results are published, `errors` means another job, as of `retry_rows`; only that one
+        has an `output`.
+        """
+        job = self.job(job_id)
+        if errors and job.state in PUBLISHED:
+            return retry_rows(
+                self._database, job.id, output, caller=self._caller, permit=self._permit(job)
+            )
+        if output is not None:
+            raise UsageError(
+                "OPTION_INVALID",
+                "--output is for the error rows of a job that is partial",
+                f"leave it out, or see: millrace jobs show {job_id}",
+            )
 
         def again(connection: Connection, own: JobId) -> JobState:
             return jobs.retry(connection, own, errors=errors)
 
-        return self._change(job_id, "job.retry", again)
+        self._change(job_id, "job.retry", again)
+        return Received(self.job(job_id), f"job {job_id} goes on")
 
     def results(self, job_id: str) -> tuple[JobView, Iterator[bytes]]:
         """The result rows that are committed so far, as JSON lines in input order."""
@@ -155,23 +173,38 @@ class TenantView:
             )
         return content
 
-    def events(self, *, after: int, limit: int, job_id: str | None = None) -> list[Event]:
-        """Events with an id greater than `after`, oldest first; of one job where given."""
+    def events(
+        self, *, after: int, limit: int, job_id: str | None = None, chunks: bool = True
+    ) -> list[Event]:
+        """Events with an id greater than `after`, oldest first; of one job where given.
+
+        Without `chunks`, only the moves of jobs themselves.
+        """
         with self._database.read() as connection:
             own = None if job_id is None else self._own(connection, job_id).id
             return events.feed(
-                connection, after=after, limit=limit, tenant=self._tenant, job_id=own
+                connection,
+                after=after,
+                limit=limit,
+                tenant=self._tenant,
+                job_id=own,
+                chunks=chunks,
             )
+
+    def newest_events(self, job_id: str, *, limit: int) -> list[Event]:
+        """The last events of one job, oldest first."""
+        with self._database.read() as connection:
+            return events.tail(connection, self._own(connection, job_id).id, limit=limit)
 
     def last_event(self) -> int:
         """Where a stream of events begins that tells of nothing that is past."""
         with self._database.read() as connection:
             return events.last(connection)
 
-    def workers(self) -> list[WorkerView]:
-        """The worker processes that live; they work for all tenants."""
+    def workers(self, *, lost: bool = False) -> list[WorkerView]:
+        """The worker processes that live, or have not said that they leave; for all tenants."""
         with self._database.read() as connection:
-            return queries.workers(connection, seen_within=_LIVE_SECONDS)
+            return queries.workers(connection, seen_within=None if lost else _LIVE_SECONDS)
 
     def _change(self, job_id: str, action: str, verb: Verb) -> Summary:
         def change(connection: Connection) -> Summary:
@@ -182,6 +215,14 @@ class TenantView:
             return summarised(connection, self._own(connection, job_id))
 
         return self._database.transact(change)
+
+    def _permit(self, job: JobView) -> Permit:
+        """What says where this caller may have something written on behalf of the job's tenant."""
+        if self._caller.key_id is None:
+            return str
+        on_behalf = replace(self._caller, tenant=job.tenant)
+        with self._database.read() as connection:
+            return permits_of(connection, on_behalf, self._settings).storage.checked
 
     def _own(self, conn: Connection, job_id: str) -> JobView:
         """The job, if it is this caller's to see; `NotFound` where it is not, or is not there."""

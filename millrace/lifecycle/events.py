@@ -72,6 +72,13 @@ def page(conn: Connection, job_id: JobId, *, after: int = 0, limit: int = 100) -
     return [Event(**row) for row in found.mappings()]
 
 
+def tail(conn: Connection, job_id: JobId, *, limit: int) -> list[Event]:
+    """The last events of a job, oldest first."""
+    event = tables.event
+    found = select(event).where(event.c.job_id == job_id).order_by(event.c.id.desc()).limit(limit)
+    return [Event(**row) for row in conn.execute(found).mappings()][::-1]
+
+
 def feed(
     conn: Connection,
     *,
@@ -79,10 +86,12 @@ def feed(
     limit: int,
     tenant: str | None = None,
     job_id: JobId | None = None,
+    chunks: bool = True,
 ) -> list[Event]:
     """The events of all jobs with an id greater than `after`, oldest first.
 
-    Those of one tenant, or of one job, where given. Transactions that overlap may show an event
+    Those of one tenant, or of one job, where given; without `chunks`, only those of jobs
+    themselves. Transactions that overlap may show an event
     later than one with a greater id.
     """
     event = tables.event
@@ -92,6 +101,8 @@ def feed(
         found = found.where(tables.job.c.tenant == tenant)
     if job_id is not None:
         found = found.where(event.c.job_id == job_id)
+    if not chunks:
+        found = found.where(event.c.idx.is_(None))
     return [Event(**row) for row in conn.execute(found).mappings()]
 
 

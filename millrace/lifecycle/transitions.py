@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from millrace.types import JOB_TERMINAL as JOB_TERMINAL
 from millrace.types import ChunkKind, ChunkState, JobState
 
 S = TypeVar("S", JobState, ChunkState)
@@ -99,7 +100,6 @@ CHUNK_MOVES: Mapping[ChunkVerb, Move[ChunkState]] = MappingProxyType(
     }
 )
 
-JOB_TERMINAL = frozenset({_J.SUCCEEDED, _J.PARTIAL, _J.FAILED, _J.EXPIRED, _J.CANCELLED})
 CHUNK_TERMINAL = frozenset({_C.COMMITTED, _C.SPLIT, _C.DEAD})
 CHUNK_SETTLED = frozenset({_C.COMMITTED, _C.DEAD})
 """States in which a chunk's rows are results or error records."""

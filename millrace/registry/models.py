@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from millrace import catalog
@@ -41,6 +42,12 @@ def resolve(reference: str) -> ModelRef:
         location=f"{absolute}:{name}" if name else absolute,
         sha256=sha256_of(Path(absolute)),
     )
+
+
+def absolute(location: str) -> str:
+    """The same location written from the root; nothing is looked at that it names."""
+    path, name = _split(location)
+    return ":".join(filter(None, (os.path.abspath(path), name)))
 
 
 def path_of(location: str) -> str:

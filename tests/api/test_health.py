@@ -19,9 +19,9 @@ from tests.waiting import until
 
 @contextmanager
 def served(
-    environment: dict[str, str], url: str, *options: str
+    environment: dict[str, str], url: str, *options: str, port: int | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    port = free_port()
+    port = port or free_port()
     with subprocess.Popen(
         command("api", "--port", str(port), *options),
         env={**environment, "MILLRACE_DATABASE_URL": url},
@@ -29,7 +29,7 @@ def served(
         text=True,
     ) as api:
         base = f"http://127.0.0.1:{port}"
-        until(lambda: alive(base) or api.poll() is not None, "the API answers")
+        until(lambda: alive(base) or api.poll() is not None, "the API answers", 60, every=0.05)
         yield api, base
         api.kill()
 

@@ -30,6 +30,7 @@ MATRIX: dict[tuple[str, str], str] = {
     ("GET", "/v1/jobs"): READ,
     ("POST", "/v1/jobs"): WRITE,
     ("GET", "/v1/jobs/{job_id}"): READ,
+    ("GET", "/v1/jobs/{job_id}/events"): READ,
     ("GET", "/v1/jobs/{job_id}/results"): READ,
     ("GET", "/v1/jobs/{job_id}/errors"): READ,
     ("GET", "/v1/jobs/{job_id}/manifest"): READ,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy.pool import QueuePool
 
-from millrace.access.caller import Caller
+from millrace.access import audit, tenants
+from millrace.access.caller import Caller, operator
 from millrace.access.scopes import Scope
 from millrace.front.tenant_view import TenantView
 from millrace.lifecycle import jobs
@@ -121,3 +123,66 @@ def test_nothing_is_done_yet(site: Site, client: httpx.Client) -> None:
             "",
             "true",
         )
+
+
+def partial_job(site: Site, tenant: str, child: ComputeChild, tmp_path: Path) -> dict[str, Any]:
+    """A published job with one error row, of a tenant that may name its input and output only."""
+    folder = tmp_path / tenant
+    folder.mkdir()
+    stage.written(folder, stage.texts(ROWS, _3="::raise"))
+    with site.database.write() as connection:
+        roots = [f"file://{folder}/in", f"file://{folder}/out"]
+        tenants.allow(connection, operator(tenant), tenant, roots)
+    order: dict[str, Any] = {"model": "echo", "input": f"{folder}/in"}
+    order |= {"output": f"{folder}/out/first"}
+    order |= {"chunk_rows": 10, "options": {"scripted": True}, "join": "key", "key": "id"}
+    answer = site.client(tenant).post("/v1/jobs", json=order)
+    assert answer.status_code == 201, answer.text
+    job_id = JobId(answer.json()["id"])
+    Planner(site.database, slots=1, interval=1.0).tick(0.0)
+    with site.database.write() as connection:
+        assert jobs.start(connection, job_id)
+    carry_out(site.database, runner_of(site.database, child, tmp_path), job_id)
+    job: dict[str, Any] = site.client(tenant).get(f"/v1/jobs/{job_id}").json()
+    assert job["state"] == "partial"
+    return job
+
+
+def test_error_rows_are_retried_by_another_job(
+    site: Site, child: ComputeChild, tmp_path: Path
+) -> None:
+    job = partial_job(site, "acme", child, tmp_path)
+    client, path = site.client("acme"), f"/v1/jobs/{job['id']}/retry"
+    refused(site.client("other").post(path, json={"errors": True}), 404, "JOB_NOT_FOUND")
+    for outside in (f"{tmp_path}/elsewhere", f"{tmp_path}/acme/out-2", "out", "s3://other/out"):
+        answer = client.post(path, json={"errors": True, "output": outside})
+        assert answer.json()["code"] in ("URI_NOT_ALLOWED", "BUCKET_NOT_ALLOWED"), answer.text
+    assert not (tmp_path / "elsewhere").exists()
+    assert not (tmp_path / "acme" / "out-2").exists()
+
+    answer = client.post(path, json={"errors": True})
+
+    child_job = answer.json()
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["Location"] == f"/v1/jobs/{child_job['id']}"
+    assert (child_job["retry_of"], child_job["tenant"]) == (job["id"], "acme")
+    assert child_job["output"].endswith("/out/first-retry-1")
+    again = client.post(path, json={"errors": True})
+    assert (again.status_code, again.json()["id"]) == (200, child_job["id"])
+    with site.database.read() as connection:
+        written = [each for each in audit.page(connection, "acme") if each.action == "job.retry"]
+    assert written[0].object == f"job:{job['id']}"
+    assert written[0].detail == {"by": child_job["id"]}
+    assert written[0].key_id is not None
+
+
+def test_a_folder_that_nobody_named_is_looked_at_too(
+    site: Site, child: ComputeChild, tmp_path: Path
+) -> None:
+    job = partial_job(site, "narrow", child, tmp_path)
+    output = Path(job["output"].removeprefix("file://"))
+    with site.database.write() as connection:
+        tenants.allow(connection, operator("narrow"), "narrow", [job["output"]])
+    answer = site.client("narrow").post(f"/v1/jobs/{job['id']}/retry", json={"errors": True})
+    refused(answer, 422, "URI_NOT_ALLOWED")
+    assert not output.with_name("first-retry-1").exists()

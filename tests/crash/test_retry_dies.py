@@ -32,7 +32,7 @@ def test_a_retry_of_rows_may_be_killed_anywhere(cluster: Cluster, tmp_path: Path
     victim.end()
     other.end()
 
-    child, _ = retry_rows(cluster.database, parent, None)
+    child = retry_rows(cluster.database, parent, None).job
     for place in PLACES:
         victim.start(f"{place}=kill")
         crashed = partial(more_crashes, cluster, child.id, cluster.count(child.id, ChunkVerb.CRASH))

@@ -114,7 +114,7 @@ def first_run(
 
 
 def retried(database: Database, runner: ChunkRunner, job: JobView) -> JobView:
-    child, _ = retry_rows(database, job.id, None)
+    child = retry_rows(database, job.id, None).job
     return ended(database, runner, child.id)
 
 
@@ -249,7 +249,7 @@ def test_a_damaged_part_of_the_parent_ends_the_retry(
 ) -> None:
     mood(tmp_path, refuse=FIRST)
     parent = first_run(database, runner, tmp_path, lines())
-    child, _ = retry_rows(database, parent.id, None)
+    child = retry_rows(database, parent.id, None).job
     entries = zip(parts(parent), manifest_of(parent).parts, strict=True)
     part = next(path for path, each in entries if (each.rows == each.rows_in) == whole)
     content = part.read_bytes()
@@ -301,7 +301,7 @@ def test_what_is_only_taken_over_needs_no_model(
 ) -> None:
     mood(tmp_path, refuse=[ROWS - 1])
     parent = first_run(database, runner, tmp_path, lines()[:BAD] + lines()[BAD + 1 :])
-    child, _ = retry_rows(database, parent.id, None)
+    child = retry_rows(database, parent.id, None).job
     (tmp_path / "moody.py").unlink()
 
     begin(database, child.id)

@@ -309,7 +309,7 @@ def test_error_rows_are_retried_from_s3_to_s3_while_answers_fail(
     told = {"input": f"{bucket}/in/*.jsonl", "output": f"{bucket}/out", "chunk_rows": 10}
     parent = stage.started(database, tmp_path, **told)
     carry_out(database, runner, parent)
-    child, _ = retry_rows(database, parent, None)
+    child = retry_rows(database, parent, None).job
     for kind in (Kind.SLOW_DOWN, Kind.FAIL_AFTER, Kind.SWALLOW, Kind.REFUSE):
         faults.add(kind, share=0.08)
     faults.add(Kind.TRUNCATE, "GetObject", at=100, share=0.1)

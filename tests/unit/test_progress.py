@@ -6,21 +6,16 @@ from typing import Any
 
 import pytest
 
+from millrace.answers import JobAnswer
 from millrace.cli.progress import Pace, Snapshot, describe, duration
-from millrace.lifecycle.queries import Progress
-from millrace.types import ChunkState
+from millrace.types import ChunkState, JobState
 
 
-def progress(**changes: Any) -> Progress:
-    base: dict[str, Any] = {
-        "rows_ok": 0,
-        "rows_err": 0,
-        "rows_in_flight": 0,
-        "weight_done": 0,
-        "weight_total": 1_000,
-        "chunks": dict.fromkeys(ChunkState, 0),
-    }
-    return Progress(**base | changes)
+def job(**changes: Any) -> JobAnswer:
+    base: dict[str, Any] = dict.fromkeys(JobAnswer.model_fields)
+    base |= {"rows": 0, "rows_ok": 0, "rows_err": 0, "rows_in_flight": 0, "share": 0.0}
+    base |= {"chunks": dict.fromkeys(ChunkState, 0), "state": JobState.RUNNING}
+    return JobAnswer.model_construct(**base | changes)
 
 
 def at_share(share: float, rows: int | None = None) -> Snapshot:
@@ -36,9 +31,9 @@ def paced(*seen: tuple[float, Snapshot]) -> Pace:
 
 
 def test_rows_of_leased_chunks_move_the_bar() -> None:
-    half = progress(rows_ok=45, rows_err=5, weight_done=500)
+    half = job(rows=50, rows_ok=45, rows_err=5, share=0.5)
     assert Snapshot.of(half).share == 0.5
-    inside = progress(rows_ok=45, rows_err=5, weight_done=500, rows_in_flight=25)
+    inside = job(rows=50, rows_ok=45, rows_err=5, share=0.5, rows_in_flight=25)
     assert Snapshot.of(inside).share == 0.75
     assert Snapshot.of(inside).rows == 75
 
@@ -46,20 +41,20 @@ def test_rows_of_leased_chunks_move_the_bar() -> None:
 @pytest.mark.parametrize(
     ("changes", "share"),
     [
-        ({"weight_total": 0}, 0.0),
-        ({"weight_total": 0, "rows_ok": 5}, 0.0),
+        ({}, 0.0),
+        ({"rows": 5}, 0.0),
         ({"rows_in_flight": 500}, 0.0),
-        ({"rows_ok": 1, "weight_done": 900, "rows_in_flight": 9}, 1.0),
-        ({"weight_done": 1_000}, 1.0),
+        ({"rows": 1, "share": 0.9, "rows_in_flight": 9}, 1.0),
+        ({"share": 1.0}, 1.0),
     ],
 )
 def test_a_share_stays_between_nothing_and_all(changes: dict[str, Any], share: float) -> None:
-    assert Snapshot.of(progress(**changes)).share == share
+    assert Snapshot.of(job(**changes)).share == share
 
 
 def test_split_chunks_are_not_counted() -> None:
     chunks = dict.fromkeys(ChunkState, 1) | {ChunkState.SPLIT: 5}
-    snapshot = Snapshot.of(progress(chunks=chunks))
+    snapshot = Snapshot.of(job(chunks=chunks))
     assert (snapshot.chunks_done, snapshot.chunks) == (2, 4)
 
 

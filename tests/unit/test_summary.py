@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from millrace.cli.database_desk import DatabaseDesk
 from millrace.cli.summary import summary_text
+from millrace.db.session import Database
+from millrace.settings import Settings
 from millrace.types import ChunkState
 
 
@@ -15,6 +19,11 @@ def summary(**changes: Any) -> dict[str, Any]:
     chunks = {state.value: 0 for state in ChunkState} | changes.pop("chunks", {})
     base = {"id": "j1", "state": "partial", "output": "file:///out", "seconds": None}
     return base | {"rows": 10, "rows_ok": 9, "rows_err": 1, "chunks": chunks} | changes
+
+
+def options_of(state: Path) -> str:
+    with closing(Database.connect(f"sqlite:///{state / 'millrace.db'}")) as database:
+        return DatabaseDesk(database, Settings.load(state=state)).options
 
 
 def test_rows_are_counted_where_there_are_any() -> None:
@@ -38,5 +47,6 @@ def test_the_state_folder_is_named_only_where_it_is_another(
 ) -> None:
     monkeypatch.setenv("MILLRACE_STATE", str(tmp_path))
     other = tmp_path / "my state"
-    assert summary_text(summary(), tmp_path).endswith("millrace jobs errors j1")
-    assert summary_text(summary(), other).endswith(f"millrace jobs errors j1 --state '{other}'")
+    assert summary_text(summary(), options_of(tmp_path)).endswith("millrace jobs errors j1")
+    told = summary_text(summary(), options_of(other))
+    assert told.endswith(f"millrace jobs errors j1 --state '{other}'")

@@ -1,16 +1,12 @@
-"""What the API answers with. What it takes is `millrace.request.JobRequest`."""
+"""What Millrace answers with, to programs as to people. What it takes is `millrace.request`."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from millrace.lifecycle.events import Event
-from millrace.types import JobState
-
-JobIdPath = Annotated[str, Path(description="A job's id.", max_length=64)]
+from millrace.types import JOB_TERMINAL, JobState
 
 
 class Answer(BaseModel):
@@ -43,6 +39,8 @@ class JobAnswer(Answer):
     """Rows with an end: results and error records."""
     rows_ok: int
     rows_err: int
+    rows_in_flight: int
+    """Done by attempts that have not committed; may fall when one is lost."""
     share: float
     """How much of the input is done, 0 to 1."""
     rows_per_second: float | None
@@ -54,6 +52,8 @@ class JobAnswer(Answer):
     finished_at: str | None
     seconds: float | None
     """How long it took."""
+    retry_of: str | None
+    """The job whose error rows this one computes anew."""
     notes: list[str]
     """What planning had to say."""
 
@@ -94,14 +94,6 @@ class ForecastAnswer(Answer):
     from_jobs: int
 
 
-class RetryRequest(BaseModel):
-    """What to run again."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    errors: Annotated[bool, Field(description="Chunks with error rows run again, too.")] = False
-
-
 class WorkerAnswer(Answer):
     """A worker process that lives."""
 
@@ -124,32 +116,33 @@ class WorkerList(Answer):
 
 
 class EventAnswer(Answer):
-    """One move of a job, or of one of its chunks; times in seconds since the epoch."""
+    """One move of a job, or of one of its chunks; times in seconds since the epoch.
+
+    Without the worker, whose name is nobody's business.
+    """
 
     id: int
     at: float
-    job: str
-    chunk: int | None
+    job: Annotated[str, Field(validation_alias=AliasChoices("job", "job_id"))]
+    chunk: Annotated[int | None, Field(validation_alias=AliasChoices("chunk", "idx"))]
     attempt: int | None
     verb: str
     from_state: str | None
     to_state: str
     detail: dict[str, Any] | None
 
-    @classmethod
-    def of(cls, event: Event) -> EventAnswer:
-        """The event without the worker, whose name is nobody's business."""
-        return cls(
-            id=event.id,
-            at=event.at,
-            job=event.job_id,
-            chunk=event.idx,
-            attempt=event.attempt,
-            verb=event.verb,
-            from_state=event.from_state,
-            to_state=event.to_state,
-            detail=event.detail,
-        )
+    @property
+    def ends_job(self) -> bool:
+        """Whether this is the end of the job."""
+        return self.chunk is None and self.to_state in JOB_TERMINAL
+
+
+class EventPage(Answer):
+    """Moves of one job, oldest first."""
+
+    data: list[EventAnswer]
+    next: int | None
+    """Give it as `after` for those that follow; none where these were the last so far."""
 
 
 class CallerAnswer(Answer):
