@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ from scheduler.window import Placing, placings, size
 
 _SHORTEST_REST = 0.05
 _DRAINED = 4
-"""A window of which no more than such a part is left was too small: the next one is twice as big,
-and looked after soon.
+"""A full window of which no more than such a part is left was too small: the next one is twice as
+big, and looked after soon.
 """
 
 
@@ -44,9 +43,16 @@ class Outlook:
     """How a pool stands at one moment."""
 
     moment: float
+    stale: float
+    """What was rung before this time, and not begun, is called for anew, each in its turn."""
     jobs: Mapping[JobId, Backlog]
     rung: Collection[Rung]
     staff: Staff
+
+    @property
+    def forgotten(self) -> frozenset[JobId]:
+        """Jobs of which something is rung that is stale."""
+        return frozenset(each.job_id for each in self.rung if each.at < self.stale)
 
 
 class Desk:
@@ -58,13 +64,16 @@ class Desk:
         self._job_id = job_id
         self._ledger = Ledger(settings.tenant_weights, settings.ageing_seconds)
         self._size = 0
-        self._drained = False
+        self._filled = False
+        self._hurries = False
 
     def look(self, connection: Connection, now: float | None) -> Outlook:
         """Read what there is to do, and who may do it."""
         backlog = queries.backlog(connection, self._pool, now=now)
+        moment = occupancy.clock(connection) if now is None else now
         outlook = Outlook(
-            moment=occupancy.clock(connection) if now is None else now,
+            moment=moment,
+            stale=moment - self._settings.re_ring_seconds,
             jobs={job.job_id: job for job in backlog if self._job_id in (None, job.job_id)},
             rung=occupancy.window(connection, self._pool, self._job_id),
             staff=staff.of(connection, self._pool, self._settings.seen_seconds),
@@ -78,8 +87,8 @@ class Desk:
         """What is missing in the window, in the order of urgency."""
         seconds = max(self._settings.window_seconds, 2 * self._ledger.seconds)
         rate = self._ledger.begun.per_second
-        self._drained = len(outlook.rung) <= self._size // _DRAINED
-        least = 2 * self._size if self._drained else 0
+        drained = self._filled and len(outlook.rung) <= self._size // _DRAINED
+        least = 2 * self._size if drained else 0
         self._size = size(outlook.staff.slots, rate, seconds, least)
         supply = Supply(partial(self._due, connection, now))
         hints = self._hints(outlook)
@@ -91,27 +100,25 @@ class Desk:
         rung = {(each.job_id, each.idx) for each in outlook.rung}
         new = {(order.job_id, idx) for order in orders for idx in order.idxs} - rung
         self._ledger.rang(Counter(job_id for job_id, _ in new))
-        self._drained = self._drained and bool(new)
+        self._filled = len(rung | new) >= self._size
+        self._hurries = bool(new) and (drained or not rate)
         return orders
 
     def rest(self, longest: float) -> float:
         """Seconds until about half of the window may have been begun, at most `longest`."""
-        if self._drained:
+        if self._hurries:
             return min(longest, _SHORTEST_REST)
         rate = self._ledger.begun.per_second
         return min(longest, max(_SHORTEST_REST, self._size / rate / 2)) if rate else longest
 
     def _missing(self, outlook: Outlook, supply: Supply) -> list[Placing]:
         """Whom the window lacks; what a job cannot fill is left to others."""
-        stale = outlook.moment - self._settings.re_ring_seconds
-        fresh = [each for each in outlook.rung if each.at >= stale]
-        # workers find the others first until they are rung again, each in its turn
-        front = min((each.at for each in outlook.rung if each.at < stale), default=math.inf)
+        fresh = [each for each in outlook.rung if each.at >= outlook.stale]
         there = Counter(each.job_id for each in fresh)
         limits: dict[JobId, int] = {}
         while True:
             wanted = self._ledger.shares(limits, self._size)
-            missing = list(placings(wanted, fresh, front))
+            missing = list(placings(wanted, fresh))
             shortage = supply.shortage(missing)
             if not shortage:
                 return missing

@@ -67,8 +67,9 @@ class Dispatcher:
         with self._database.read() as connection:
             outlook = desk.look(connection, now)
             orders = desk.orders(connection, outlook, now)
-        if orders:
-            self._database.transact(partial(_ring, orders=orders, now=now), durable=False)
+        if orders or outlook.forgotten:
+            ring = partial(_ring, outlook=outlook, orders=orders, now=now)
+            self._database.transact(ring, durable=False)
             failpoint("r.marked")
         self._wake(pool, outlook, orders)
         failpoint("r.rung")
@@ -88,7 +89,10 @@ class Dispatcher:
             self._bell.ring(calls, pool=pool)
 
 
-def _ring(connection: Connection, orders: Sequence[Order], now: float | None) -> None:
+def _ring(
+    connection: Connection, outlook: Outlook, orders: Sequence[Order], now: float | None
+) -> None:
+    chunks.unring(connection, outlook.forgotten, before=outlook.stale)
     for order in orders:
         at = now if order.at is None else order.at
         chunks.ring_many(connection, order.job_id, order.idxs, rung_to=order.worker, now=at)

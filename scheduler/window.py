@@ -38,14 +38,12 @@ def size(slots: int, per_second: float, seconds: float, least: int = 0) -> int:
     return min(most, max(LEAST_PER_SLOT * slots, least, math.ceil(per_second * seconds)))
 
 
-def placings(
-    wanted: Iterable[Share], rung: Sequence[Rung], front: float = math.inf
-) -> Iterator[Placing]:
+def placings(wanted: Iterable[Share], rung: Sequence[Rung]) -> Iterator[Placing]:
     """What is missing in the window, in order, where `wanted` is all of it from the start.
 
     Nothing that is rung already is moved. A new chunk goes right before the first of them that
     does not belong in front of it, so one that is more urgent, or of a tenant that has had less,
-    overtakes a window that is full, and whatever else stands from the time `front` on.
+    overtakes a window that is full.
     """
     queue = sorted(rung, key=lambda each: each.at)
     there = Counter(each.job_id for each in queue)
@@ -60,7 +58,5 @@ def placings(
             first += 1
         missing = share.chunks - present
         if missing:
-            before = None
-            if first < len(queue):
-                before = min(front, queue[first].at) - missing * _STEP
+            before = queue[first].at - missing * _STEP if first < len(queue) else None
             yield Placing(share.job_id, missing, before)

@@ -86,6 +86,8 @@ class Batch:
     def _heed_fault(self) -> bool:
         """Rest where parts could not be settled for want of this machine's health."""
         fault, self._harvest.fault = self._harvest.fault, None
+        if fault is None and self._harvest.has_settled:
+            self._bench.recovery.end()
         if fault is None or fault.code not in LOCAL_FAULTS:
             return False
         self._bench.recovery.begin(fault)
@@ -161,7 +163,6 @@ class Batch:
             self._bench.child.start()
         else:
             self._finished += 1
-            self._bench.recovery.end()
 
     def _report(self, progress: Progress) -> None:
         self._began = self._began or self._bench.clock.monotonic()

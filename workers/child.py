@@ -128,8 +128,9 @@ class ComputeChild:
                     continue
                 match FROM_CHILD.validate_json(message):
                     case Progress() as progress:
-                        suspects, loaded = progress.in_flight, True
-                        self._loaded = order.spec
+                        suspects = progress.in_flight
+                        if progress.loaded:
+                            loaded, self._loaded = True, order.spec
                         on_progress(progress)
                     case answer if answer.token == order.token:
                         self._given.popleft()

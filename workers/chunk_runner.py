@@ -110,7 +110,12 @@ class ChunkRunner:
                 job_id = found[0][0]
                 idxs = [idx for each, idx in found if each == job_id][: pace.size(job_id)]
                 leases = chunks.claim_many(
-                    connection, job_id, idxs, self._worker, settings.lease_seconds
+                    connection,
+                    job_id,
+                    idxs,
+                    self._worker,
+                    settings.lease_seconds,
+                    only=self._kind,
                 )
             if leases:
                 return leases

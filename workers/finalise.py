@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -204,6 +205,9 @@ def _write_errors(
                 size += len(line)
                 written += 1
                 sink.write(line)
+            # named by its content, it must not be found empty under this name after a power cut
+            sink.flush()
+            os.fsync(sink.fileno())
         if written != rows:
             raise InvalidInput(
                 "PART_DAMAGED", f"{written} error records where {rows} were committed"

@@ -55,6 +55,8 @@ class Harvest:
         """What could not be committed, or had been before."""
         self.fault: MillraceError | None = None
         """Why parts could not be settled, if that was so."""
+        self.has_settled = False
+        """Whether any parts were settled."""
 
     def add(self, lease: Lease, result: ChunkResult) -> None:
         """The parts of this chunk are stored; settle and record them before long."""
@@ -90,11 +92,13 @@ class Harvest:
         try:
             if new:
                 self._settle([result for _, result in new])
-        except MillraceError as error:
+        except Exception as error:
             log.warning("parts given up %s", fields(chunks=len(new), reason=error))
-            self.fault = error
+            self.fault = fault = _fault(error)
             del self._ripe[self._settled :]
-            self._give_up([lease for lease, _ in new], error)
+            self._give_up([lease for lease, _ in new], fault)
+        else:
+            self.has_settled = self.has_settled or bool(new)
         self._settled = len(self._ripe)
         return bool(self._ripe)
 
@@ -134,3 +138,9 @@ class Harvest:
                 "lease lost, or committed before %s", fields(job=lease.job_id, chunk=lease.idx)
             )
         return lost
+
+
+def _fault(error: Exception) -> MillraceError:
+    if isinstance(error, MillraceError):
+        return error
+    return Unavailable("STORAGE_ERROR", f"parts cannot be settled: {error!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -42,7 +43,9 @@ def taken_over(order: WorkOrder, kept: Kept, report: Report) -> Finished:
     form = cast(WritableFormat, datasets.for_name(order.spec.output_format))
     store = storage.for_uri(output)
     path = f"parts/{order.part_stem}{form.suffix}"
-    with fetched(kept, store, f"{output}/parts", lambda: report(Progress(rows=0))) as spooled:
+    with fetched(
+        kept, store, f"{output}/parts", partial(report, Progress(rows=0, loaded=False))
+    ) as spooled:
         store.put(spooled, f"{output}/{path}", kept.part.sha256)
     read = {each.index: each for each in kept.readings}
     return Finished(

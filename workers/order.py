@@ -67,6 +67,8 @@ class Progress(_Message):
     type: Literal["progress"] = "progress"
     rows: int
     in_flight: tuple[int, ...] = ()
+    loaded: bool = True
+    """Not so where an order is carried out without any model."""
 
 
 class Finished(_Message):

@@ -18,6 +18,9 @@ EXIT_CODES = {
 }
 
 
+_PUBLISHED = (JobState.SUCCEEDED, JobState.PARTIAL)
+
+
 def summary_text(summary: dict[str, Any], options: str = "") -> str:
     """A few lines: what came out, where it is, what to look at next.
 
@@ -28,7 +31,7 @@ def summary_text(summary: dict[str, Any], options: str = "") -> str:
     if summary["seconds"] and summary["rows"]:
         rate = summary["rows"] / summary["seconds"]
         lines[0] += f" in {duration(summary['seconds'])} ({rate:,.0f} rows/s)"
-    if summary["rows_ok"]:
+    if summary["state"] in _PUBLISHED and summary["rows_ok"]:
         lines.append(f"results: {output}/parts, listed in _MANIFEST.json")
     if summary["rows_err"]:
         look = f"millrace jobs errors {summary['id']}{options}"

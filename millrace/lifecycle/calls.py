@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, case, exists, update
 
@@ -46,6 +46,22 @@ def ring_many(
         )
         .values(rung_at=db_now(now) + case(places, value=chunk.idx), rung_to=rung_to)
     ).rowcount
+
+
+def unring(conn: Connection, job_ids: Collection[JobId], *, before: float) -> None:
+    """Take back the calls of these jobs that nobody has heeded since that time."""
+    if not job_ids:
+        return
+    chunk = tables.chunk.c
+    conn.execute(
+        update(tables.chunk)
+        .where(
+            chunk.job_id.in_(job_ids),
+            among(chunk.state, [ChunkState.PENDING]),
+            chunk.rung_at < before,
+        )
+        .values(rung_at=None, rung_to=None)
+    )
 
 
 def offer(conn: Connection, job_id: JobId, idx: int, *, now: float | None = None) -> bool:

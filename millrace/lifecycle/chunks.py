@@ -7,7 +7,7 @@ chunk may be leased twice, to its holder and to a twin: whichever of the two com
 
 from __future__ import annotations
 
-from millrace.lifecycle.calls import offer, ring_many
+from millrace.lifecycle.calls import offer, ring_many, unring
 from millrace.lifecycle.claims import claim, claim_many
 from millrace.lifecycle.commits import commit, commit_many, settled
 from millrace.lifecycle.crashes import crash, lapsed, reap, release_job, release_owned
@@ -31,4 +31,5 @@ __all__ = [
     "renew_many",
     "ring_many",
     "settled",
+    "unring",
 ]

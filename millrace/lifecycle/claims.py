@@ -48,16 +48,18 @@ def claim_many(
     worker: WorkerId,
     ttl: float,
     *,
+    only: ChunkKind | None = None,
     now: float | None = None,
 ) -> list[Lease]:
     """pending → leased for `ttl` seconds, for those of a job's chunks that are to be had now.
 
     What another worker holds and was offered is leased to this one as well, as its twin: same
-    attempt, a token of its own. The leases come in the order of `idxs` and share one token.
+    attempt, a token of its own. The leases come in the order of `idxs` and share one token; there
+    are none where the job is not in the state for chunks of the kind `only`.
     """
     state = share_job(conn, job_id)
     kind = None if state is None else CLAIMABLE.get(state)
-    if kind is None or not idxs:
+    if kind is None or only not in (None, kind) or not idxs:
         return []
     wish = _Claim(job_id, kind, uuid.uuid4().hex, worker, ttl, now)
     held = _take(conn, wish, _first(wish, idxs), ChunkVerb.CLAIM, ChunkState.PENDING)

@@ -136,7 +136,33 @@ def test_a_more_urgent_job_overtakes_what_was_rung_long_ago_too(database: Databa
         chunks.ring_many(connection, low, [100, 101], now=now - 60.0)
     high = running(database, 10, 20, priority=8, output="file:///high")
     dispatcher.tick(now + 1.0)
-    assert rung(database)[:3] == [(high, 0), (high, 1), (low, 100)]
+    assert rung(database)[:2] == [(high, 0), (high, 1)]
+    assert (low, 100) not in rung(database)
+
+
+def test_where_all_was_rung_long_ago_the_more_urgent_goes_first(database: Database) -> None:
+    low = running(database, *BIG, priority=1)
+    hired(database, "w1", "w2")
+    now = 1e9
+    with database.write() as connection:
+        chunks.ring_many(connection, low, range(100, 160), now=now - 60.0)
+    high = running(database, 10, 20, priority=8, output="file:///high")
+    dispatcher_of(database, Bell()).tick(now)
+    assert rung(database)[:3] == [(high, 0), (high, 1), (low, 0)]
+
+
+def test_a_window_does_not_grow_where_there_is_nothing_to_ring(database: Database) -> None:
+    job_id = running(database, 10, 20, 30, 40)
+    hired(database, "w1", "w2")
+    dispatcher, now = dispatcher_of(database, Bell()), 1e9
+    dispatcher.tick(now)
+    for idx in range(4):
+        claim(database, job_id, idx)
+    for second in range(1, 10):
+        dispatcher.tick(now + second)
+    running(database, *BIG, output="file:///next")
+    dispatcher.tick(now + 10.0)
+    assert len(rung(database)) <= 8
 
 
 def test_a_second_tenant_gets_every_other_chunk_of_a_full_window(database: Database) -> None:
