@@ -29,9 +29,11 @@ def served(
         text=True,
     ) as api:
         base = f"http://127.0.0.1:{port}"
-        until(lambda: alive(base) or api.poll() is not None, "the API answers", 60, every=0.05)
-        yield api, base
-        api.kill()
+        try:
+            until(lambda: alive(base) or api.poll() is not None, "the API answers", 60, every=0.05)
+            yield api, base
+        finally:
+            api.kill()
 
 
 def alive(base: str) -> bool:
