@@ -7,9 +7,12 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
+from starlette.types import Scope
 
+from api import openai_errors
+from api.problem import Problem
 from millrace.errors import (
     AccessDenied,
     Conflict,
@@ -22,6 +25,8 @@ from millrace.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+REQUEST_ID = "millrace.request_id"
+"""Where the envelope keeps the id of a request, in its scope."""
 RETRY_SECONDS = 5
 
 STATUS_OF_CLASS: dict[type[MillraceError], HTTPStatus] = {
@@ -38,6 +43,7 @@ STATUS_OF_CLASS: dict[type[MillraceError], HTTPStatus] = {
 STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "AUTH_MISSING": HTTPStatus.UNAUTHORIZED,
     "AUTH_INVALID": HTTPStatus.UNAUTHORIZED,
+    "FILE_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "IDEMPOTENCY_MISMATCH": HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 """Codes that go before their class."""
@@ -56,30 +62,6 @@ CODE_OF_STATUS: dict[int, str] = {
 _OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 
 
-class FieldProblem(BaseModel):
-    """One of several things that are wrong."""
-
-    field: str
-    code: str
-    detail: str
-
-
-class Problem(BaseModel):
-    """Problem details (RFC 9457): what was refused, why, and what to do."""
-
-    model_config = ConfigDict(frozen=True)
-
-    type: str = Field(description="A name for the kind of problem.")
-    title: str
-    status: int
-    code: str = Field(description="Stable; the texts may change.")
-    detail: str
-    hint: str = Field(default="", description="What to do next.")
-    field: str | None = Field(default=None, description="Where, if it is one field.")
-    errors: list[FieldProblem] | None = Field(default=None, description="All, if several.")
-    request_id: str = Field(description="Name it when you ask somebody for help.")
-
-
 class Refusal(HTTPException):
     """A refusal of the request itself, before anything of Millrace was asked."""
 
@@ -92,6 +74,17 @@ class Refusal(HTTPException):
         self.field = field
 
 
+def request_id_of(scope: Scope) -> str:
+    """The id of the request that is being answered."""
+    return str(scope.get(REQUEST_ID, ""))
+
+
+def body_limit(scope: Scope) -> int:
+    """How many bytes the body of this request may have."""
+    own = getattr(scope.get("app"), "max_body_size", None)
+    return int(scope.get(MAX_BODY_SIZE_SCOPE_KEY) or own or 0)
+
+
 def status_of(error: MillraceError) -> HTTPStatus:
     """The HTTP status that stands for an error of ours."""
     if error.code in STATUS_OF_CODE:
@@ -99,7 +92,7 @@ def status_of(error: MillraceError) -> HTTPStatus:
     return next(status for kind, status in STATUS_OF_CLASS.items() if isinstance(error, kind))
 
 
-def of_error(error: MillraceError, request_id: str) -> JSONResponse:
+def of_error(error: MillraceError, scope: Scope) -> JSONResponse:
     """The answer for an error of ours, in the words of HTTP instead of the command line."""
     status = status_of(error)
     headers: dict[str, str] = {}
@@ -112,28 +105,30 @@ def of_error(error: MillraceError, request_id: str) -> JSONResponse:
         # the message names hosts, paths and versions, which are the operator's alone
         detail, hint = "the database does not do its work at the moment", "try again in a while"
     field = error.field or None if isinstance(error, FieldInvalid) else None
-    return problem(status, error.code, detail, request_id, hint=hint, field=field, headers=headers)
+    return problem(status, error.code, detail, scope, hint=hint, field=field, headers=headers)
 
 
 def problem(
     status: int,
     code: str,
     detail: str,
-    request_id: str,
+    scope: Scope,
     *,
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """An answer that refuses."""
+    """An answer that refuses, in the shape that the clients of its route read."""
     found = Problem(
         type=f"urn:millrace:problem:{code.lower().replace('_', '-')}",
         title=HTTPStatus(status).phrase,
         status=status,
         code=code,
         detail=detail,
-        request_id=request_id,
+        request_id=request_id_of(scope),
         **more,
     )
+    if openai_errors.are_spoken(scope["path"]):
+        return openai_errors.answer(found, headers)
     content = found.model_dump(exclude_none=True)
     return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
 

@@ -13,7 +13,7 @@ from millrace.errors import Conflict, Unavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision, kept here so that looking does not import Alembic."""
 
 _UPGRADE_LOCK = 0x6D696C6C
