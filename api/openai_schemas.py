@@ -12,6 +12,12 @@ from millrace.front.openai.status import BatchStatus, Word
 
 FileIdPath = Annotated[str, Path(description="A file's id.", max_length=64)]
 BatchIdPath = Annotated[str, Path(description="A batch's id.", max_length=64)]
+AfterFile = Annotated[
+    str | None, Field(description="`last_id` of the page before.", pattern=r"^file-[0-9a-f]{32}$")
+]
+AfterBatch = Annotated[
+    str | None, Field(description="`last_id` of the page before.", pattern=r"^batch_[0-9a-f]{32}$")
+]
 
 
 class _Answer(BaseModel):

@@ -8,7 +8,7 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import BatchReader, BatchWriter, ScribeOf
-from api.openai_schemas import BatchAnswer, BatchIdPath, BatchList, BatchOrder
+from api.openai_schemas import AfterBatch, BatchAnswer, BatchIdPath, BatchList, BatchOrder
 from api.routing import router as new_router
 from api.scribe import Scribe
 from millrace.front.openai.batch_desk import BatchRequest
@@ -22,7 +22,7 @@ class BatchPage(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: Annotated[str | None, Field(description="`last_id` of the page before.")] = None
+    after: AfterBatch = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import FileReader, FileWriter
-from api.openai_schemas import FileAnswer, FileDeleted, FileIdPath, FileList
+from api.openai_schemas import AfterFile, FileAnswer, FileDeleted, FileIdPath, FileList
 from api.routing import router as new_router
 from millrace.filing.files import Purpose
 
@@ -30,7 +30,7 @@ class FilePage(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: Annotated[str | None, Field(description="`last_id` of the page before.")] = None
+    after: AfterFile = None
     limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
     order: Literal["asc", "desc"] = "desc"
     purpose: Purpose | None = None

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
+from starlette.requests import ClientDisconnect
 
 from api.deps import FileWriter
 from api.openai_schemas import FileAnswer
@@ -50,12 +51,17 @@ async def upload_file(request: Request, shelf: FileWriter) -> FileAnswer:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != _MEDIA_TYPE:
         raise Refusal(415, "MEDIA_TYPE", f"the body is {given[:80]!r}", f"send {_MEDIA_TYPE}")
-    async with request.form(
-        max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES
-    ) as form:
+    limits = {"max_fields": _MOST_FIELDS, "max_part_size": _MOST_FIELD_BYTES}
+    try:
+        form = await request.form(max_files=1, **limits)
+    except ClientDisconnect:
+        raise Refusal(400, "BODY_INCOMPLETE", "the body ended early", "send it again") from None
+    try:
         file, purpose = _parts(form)
         name = PurePath(file.filename or "").name
         return FileAnswer.of(await run_in_threadpool(shelf.take, file.file, name, purpose))
+    finally:
+        await form.close()
 
 
 def _parts(form: FormData) -> tuple[UploadFile, str]:

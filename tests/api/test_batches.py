@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import struct
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -353,6 +355,25 @@ def test_a_batch_ends_once(
     assert settle(site.database, settings, made.id)
     assert not settle(site.database, settings, made.id)
     assert len([*client.files.list(purpose="batch_output")]) == 1
+
+
+def test_of_several_who_end_a_batch_only_one_leaves_files(
+    site: Site, client: openai.OpenAI, child: ComputeChild, tmp_path: Path
+) -> None:
+    made = created(client, line("a", "x"), line("b", "forbidden"))
+    compute(site, child, tmp_path, made)
+    together = threading.Barrier(4)
+
+    def end(_: int) -> bool:
+        together.wait(10)
+        return settle(site.database, site.app.state.settings, made.id)
+
+    with ThreadPoolExecutor(4) as pool:
+        ended = [*pool.map(end, range(4))]
+    assert sorted(ended) == [False, False, False, True]
+    listed = {each.id for each in client.files.list()}
+    assert len(listed) == 3
+    assert {each.name for each in (site.folder / "files" / "tenant/acme/file").iterdir()} == listed
 
 
 def test_a_job_that_is_taken_up_again_does_not_undo_the_end(

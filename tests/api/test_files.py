@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from millrace.filing import files
 from tests.api.openai_site import client_of
 from tests.api.site import Site, serving
 from tests.postgres import PostgresServer
+from tests.waiting import until
 
 CONTENT = b'{"custom_id": "a"}\n'
 
@@ -211,6 +214,38 @@ def test_uploads_that_are_refused(site: Site, kind: str) -> None:
     refused(upload(site, **form), status, code)
     assert site.client().get("/v1/files").json()["data"] == []
     assert not [each for each in (site.folder / "files").rglob("*") if each.is_file()]
+
+
+def refusals(site: Site) -> float:
+    """How many uploads this process has refused so far."""
+    name = r'millrace_request_seconds_count\{method="POST",route="/v1/files",status="400"\} (.+)'
+    found = re.search(name, site.client().get("/metrics").text)
+    return float(found[1]) if found else 0.0
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = httpx.URL(site.base).port
+    head = (
+        "POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n"
+        f"Authorization: Bearer {site.key()}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+        'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    )
+    with socket.create_connection(("127.0.0.1", port or 0)) as connection:
+        connection.sendall(head.encode() + b"x" * 10_000)
+        before = refusals(site)
+    until(lambda: refusals(site) > before, "the upload is refused")
+    assert "not foreseen" not in caplog.text
+    assert site.client().get("/v1/files").json()["data"] == []
+    assert not (site.folder / "files").exists()
+
+
+@pytest.mark.parametrize("after", ["\0", "file-1", "batch_" + "0" * 32])
+def test_a_page_begins_behind_a_file_only(site: Site, after: str) -> None:
+    answer = site.client().get("/v1/files", params={"after": after})
+    assert refused(answer, 400, "field_invalid")["param"] == "after"
 
 
 def test_names_never_become_paths(site: Site) -> None:

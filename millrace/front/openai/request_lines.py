@@ -18,6 +18,8 @@ from millrace.storage.base import InputStream
 
 MOST_FAULTS = 100
 
+_MOST_PLACE_CHARACTERS = 120
+
 _CODES = {
     "missing": "missing_required_parameter",
     "extra_forbidden": "unknown_parameter",
@@ -133,7 +135,7 @@ class RequestLines:
     def _blame_all(self, number: int, error: ValidationError, inside: str) -> None:
         for each in error.errors(include_url=False, include_input=False):
             place = inside + ".".join(map(str, each["loc"]))
-            param = place.removesuffix(".") or None
+            param = place.removesuffix(".")[:_MOST_PLACE_CHARACTERS] or None
             self._blame(number, _code(each, param), _told(each, param), param)
 
     def _blame(self, number: int, code: str, message: str, param: str | None) -> None:
