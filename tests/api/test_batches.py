@@ -12,6 +12,7 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types import Batch
 from sqlalchemy import update
 
 from millrace.access import audit
@@ -64,6 +65,33 @@ def client(site: Site) -> Iterator[openai.OpenAI]:
         yield opened
 
 
+def check_answers(client: openai.OpenAI, done: Batch) -> None:
+    """The lines of the files of the batch below, field by field."""
+    one, three = read(client, done.output_file_id)
+    assert one["custom_id"] == "one"
+    assert one["error"] is None
+    assert one["response"]["status_code"] == 200
+    assert one["response"]["body"] == {
+        "object": "list",
+        "data": [{"object": "embedding", "index": 0, "embedding": [6.0, 0.5]}],
+        "model": "lengths",
+        "usage": None,
+    }
+    assert three["custom_id"] == "ü:2:3"
+    packed = [each["embedding"] for each in three["response"]["body"]["data"]]
+    vectors = [struct.unpack("<2f", base64.b64decode(each)) for each in packed]
+    assert vectors == [(5.0, 0.5), (13.0, 0.5), (4.0, 0.5)]
+    errors = read(client, done.error_file_id)
+    assert [each["custom_id"] for each in errors] == ["bad", "half"]
+    for each in errors:
+        assert each["response"] is None
+        assert each["error"]["code"] == "predict_error"
+        assert "a forbidden word" in each["error"]["message"]
+    tokens = [each["id"] for each in (one, three, *errors)]
+    assert len({*tokens}) == 4
+    assert all(each.startswith("batch_req_") for each in tokens)
+
+
 def test_a_batch_from_its_file_to_its_results(
     site: Site, client: openai.OpenAI, child: ComputeChild, tmp_path: Path
 ) -> None:
@@ -93,30 +121,7 @@ def test_a_batch_from_its_file_to_its_results(
     assert done.finalizing_at
     assert done.failed_at is done.expired_at is done.cancelled_at is None
 
-    one, three = read(client, done.output_file_id)
-    assert one["custom_id"] == "one"
-    assert one["error"] is None
-    assert one["response"]["status_code"] == 200
-    assert one["response"]["body"] == {
-        "object": "list",
-        "data": [{"object": "embedding", "index": 0, "embedding": [6.0, 0.5]}],
-        "model": "lengths",
-        "usage": None,
-    }
-    assert three["custom_id"] == "ü:2:3"
-    packed = [each["embedding"] for each in three["response"]["body"]["data"]]
-    vectors = [struct.unpack("<2f", base64.b64decode(each)) for each in packed]
-    assert vectors == [(5.0, 0.5), (13.0, 0.5), (4.0, 0.5)]
-    errors = read(client, done.error_file_id)
-    assert [each["custom_id"] for each in errors] == ["bad", "half"]
-    for each in errors:
-        assert each["response"] is None
-        assert each["error"]["code"] == "predict_error"
-        assert "a forbidden word" in each["error"]["message"]
-    tokens = [each["id"] for each in (one, three, *errors)]
-    assert len({*tokens}) == 4
-    assert all(each.startswith("batch_req_") for each in tokens)
-
+    check_answers(client, done)
     outputs = {each.id: each for each in client.files.list(purpose="batch_output")}
     assert outputs.keys() == {done.output_file_id, done.error_file_id}
     for file_id, file in outputs.items():
