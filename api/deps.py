@@ -8,11 +8,14 @@ from typing import Annotated
 from fastapi import BackgroundTasks, Depends, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
+from api.scribe import Scribe
 from millrace.access import keys
 from millrace.access.caller import Caller
 from millrace.access.scopes import Scope
 from millrace.db.session import Database
 from millrace.errors import AccessDenied, Unavailable
+from millrace.front.openai.batch_desk import BatchDesk
+from millrace.front.openai.file_shelf import FileShelf
 from millrace.front.tenant_view import TenantView
 from millrace.front.webhook_book import WebhookBook
 
@@ -78,10 +81,39 @@ def webhooks_of(
     return WebhookBook(database, request.app.state.settings, caller)
 
 
+def shelf_of(
+    request: Request,
+    database: Annotated[Database, Depends(database_of)],
+    caller: Annotated[Caller, Depends(allowed)],
+) -> FileShelf:
+    """The files of the caller."""
+    return FileShelf(database, request.app.state.settings, caller)
+
+
+def desk_of(
+    request: Request,
+    database: Annotated[Database, Depends(database_of)],
+    caller: Annotated[Caller, Depends(allowed)],
+) -> BatchDesk:
+    """The batches of the caller."""
+    return BatchDesk(database, request.app.state.settings, caller)
+
+
+def scribe_of(request: Request) -> Scribe:
+    """Who writes the files of batches that have ended."""
+    scribe: Scribe = request.app.state.scribe
+    return scribe
+
+
 JobReader = Annotated[TenantView, Security(view_of, scopes=[Scope.JOBS_READ.value])]
 JobWriter = Annotated[TenantView, Security(view_of, scopes=[Scope.JOBS_WRITE.value])]
 WebhookReader = Annotated[WebhookBook, Security(webhooks_of, scopes=[Scope.WEBHOOKS_READ.value])]
 WebhookWriter = Annotated[WebhookBook, Security(webhooks_of, scopes=[Scope.WEBHOOKS_WRITE.value])]
+FileReader = Annotated[FileShelf, Security(shelf_of, scopes=[Scope.JOBS_READ.value])]
+FileWriter = Annotated[FileShelf, Security(shelf_of, scopes=[Scope.JOBS_WRITE.value])]
+BatchReader = Annotated[BatchDesk, Security(desk_of, scopes=[Scope.JOBS_READ.value])]
+BatchWriter = Annotated[BatchDesk, Security(desk_of, scopes=[Scope.JOBS_WRITE.value])]
+ScribeOf = Annotated[Scribe, Depends(scribe_of)]
 WorkerReader = Annotated[TenantView, Security(view_of, scopes=[Scope.WORKERS_READ.value])]
 MetricsReader = Annotated[Caller, Security(allowed, scopes=[Scope.METRICS_READ.value])]
 AnyCaller = Annotated[Caller, Depends(caller_of)]

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
+from pydantic import BaseModel
+
+from api import openai_errors
+from api.openai_errors import OpenAIError
 from millrace.problem import MEDIA_TYPE, Problem
 
-_REFERENCE = {"$ref": "#/components/schemas/Problem"}
 _OURS_INSTEAD = ("HTTPValidationError", "ValidationError")
 _LIVENESS = ("/healthz",)
 
@@ -19,9 +22,10 @@ _LIVENESS = ("/healthz",)
 def complete(document: dict[str, Any]) -> None:
     """Add the refusals to an OpenAPI document in place."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= shape.pop("$defs", {})
-    schemas["Problem"] = shape
+    for kind in (Problem, OpenAIError):
+        shape = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= shape.pop("$defs", {})
+        schemas[kind.__name__] = shape
     for name in _OURS_INSTEAD:
         schemas.pop(name, None)
     for path, operations in document["paths"].items():
@@ -29,14 +33,18 @@ def complete(document: dict[str, Any]) -> None:
             responses = operation["responses"]
             for status in sorted(_refusals(path, method, operation)):
                 if status == 422 or str(status) not in responses:
-                    responses[str(status)] = _refusal(status)
+                    responses[str(status)] = _refusal(path, status)
 
 
-def _refusal(status: int) -> dict[str, Any]:
-    return {
-        "description": HTTPStatus(status).phrase,
-        "content": {MEDIA_TYPE: {"schema": _REFERENCE}},
-    }
+def _refusal(path: str, status: int) -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": _reference(Problem)}}
+    if openai_errors.are_spoken(path):
+        content = {"application/json": {"schema": _reference(OpenAIError)}}
+    return {"description": HTTPStatus(status).phrase, "content": content}
+
+
+def _reference(kind: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
 
 
 def _refusals(path: str, method: str, operation: dict[str, Any]) -> Iterator[int]:

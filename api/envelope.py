@@ -27,12 +27,6 @@ _CAUTION = {
 _CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _DOCS = "/docs"
 _IDLE_BODY_SECONDS = 20.0
-_ID = "millrace.request_id"
-
-
-def request_id_of(scope: Scope) -> str:
-    """The id of the request that is being answered."""
-    return str(scope.get(_ID, ""))
 
 
 class Envelope:
@@ -45,7 +39,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope[_ID] = uuid.uuid4().hex
+        scope[problems.REQUEST_ID] = uuid.uuid4().hex
         await _Exchange(scope, receive, send).through(self._app)
 
 
@@ -105,15 +99,14 @@ class _Exchange:
     async def _refuse(self, status: int) -> None:
         self._status = status
         code = problems.CODE_OF_STATUS.get(status, "REFUSED")
-        request_id = request_id_of(self._scope)
         detail, hint = _LAST_WORDS.get(status, ("the request was refused", ""))
-        detail = detail.format(limit=getattr(self._scope.get("app"), "max_body_size", None) or 0)
-        answer = problems.problem(status, code, detail, request_id, hint=hint)
+        detail = detail.format(limit=problems.body_limit(self._scope))
+        answer = problems.problem(status, code, detail, self._scope, hint=hint)
         self._mark(answer.headers)
         await answer(self._scope, self._receive_from_client, self._send_to_client)
 
     def _mark(self, headers: MutableHeaders) -> None:
-        headers["X-Request-Id"] = request_id_of(self._scope)
+        headers["X-Request-Id"] = problems.request_id_of(self._scope)
         for name, value in _CAUTION.items():
             headers.setdefault(name, value)
         if self._scope["path"] != _DOCS:
@@ -121,7 +114,7 @@ class _Exchange:
 
     def _told(self) -> dict[str, object]:
         return {
-            "request": request_id_of(self._scope),
+            "request": problems.request_id_of(self._scope),
             "method": self._scope["method"],
             "path": self._scope["path"],
         }

@@ -12,7 +12,6 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from api import problems
-from api.envelope import request_id_of
 from api.parameters import query_fields
 from api.problems import Refusal
 from millrace.errors import MillraceError
@@ -32,7 +31,7 @@ def install(app: FastAPI) -> None:
 
 def _of_ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MillraceError)
-    return problems.of_error(error, request_id_of(request.scope))
+    return problems.of_error(error, request.scope)
 
 
 def _of_framework(request: Request, error: Exception) -> JSONResponse:
@@ -40,20 +39,21 @@ def _of_framework(request: Request, error: Exception) -> JSONResponse:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = _methods(request) or headers.get("Allow", "")
-    request_id = request_id_of(request.scope)
     if isinstance(error, Refusal):
         return problems.problem(
             error.status_code,
             error.code,
             error.detail,
-            request_id,
+            request.scope,
             hint=error.hint,
             field=error.field,
             headers=headers,
         )
     code = problems.CODE_OF_STATUS.get(error.status_code, "REFUSED")
     detail, hint = _explained(request, error, headers)
-    return problems.problem(error.status_code, code, detail, request_id, hint=hint, headers=headers)
+    return problems.problem(
+        error.status_code, code, detail, request.scope, hint=hint, headers=headers
+    )
 
 
 def _methods(request: Request) -> str:
@@ -70,7 +70,7 @@ def _explained(request: Request, error: HTTPException, headers: dict[str, str]) 
         case 405:
             return f"{request.method} is not allowed here", f"use {headers.get('Allow', 'another')}"
         case 413:
-            limit = request.app.max_body_size
+            limit = problems.body_limit(request.scope)
             return f"the body is larger than {limit:,} bytes", "send less"
         case _:
             return str(error.detail), ""
@@ -84,7 +84,7 @@ def _of_validation(request: Request, error: Exception) -> JSONResponse:
         422,
         first.code,
         first.detail,
-        request_id_of(request.scope),
+        request.scope,
         field=first.field or None,
         hint=first.hint,
         errors=[each.told() for each in found] if len(found) > 1 else None,

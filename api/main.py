@@ -12,11 +12,38 @@ from starlette.types import ASGIApp
 
 from api import document, faults
 from api.envelope import Envelope
-from api.routes import caller, events, health, job_rows, job_verbs, jobs, metrics, webhooks, workers
+from api.routes import (
+    batches,
+    caller,
+    events,
+    files,
+    health,
+    job_rows,
+    job_verbs,
+    jobs,
+    metrics,
+    uploads,
+    webhooks,
+    workers,
+)
+from api.scribe import Scribe
 from millrace.db.session import Database
 from millrace.settings import Settings
 
-ROUTES = (health, metrics, caller, jobs, job_verbs, job_rows, workers, webhooks, events)
+ROUTES = (
+    health,
+    metrics,
+    caller,
+    jobs,
+    job_verbs,
+    job_rows,
+    workers,
+    webhooks,
+    events,
+    uploads,
+    files,
+    batches,
+)
 
 
 class Api(FastAPI):
@@ -35,10 +62,12 @@ class Api(FastAPI):
 def create_app(settings: Settings) -> Api:
     """The API over the configured database; nothing is opened before the first request."""
     database = Database.connect(settings.database)
+    scribe = Scribe(database, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        scribe.close()
         database.close()
 
     app = Api(
@@ -53,8 +82,10 @@ def create_app(settings: Settings) -> Api:
     )
     app.state.database = database
     app.state.settings = settings
+    app.state.scribe = scribe
     app.state.is_stopping = lambda: False
     faults.install(app)
     for group in ROUTES:
-        app.include_router(group.router)
+        limit = uploads.body_limit(settings) if group is uploads else None
+        app.include_router(group.router, max_body_size=limit)
     return app

@@ -8,10 +8,15 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
+from starlette.types import Scope
 
+from api import openai_errors
 from millrace.errors import FieldInvalid, MillraceError
 from millrace.problem import MEDIA_TYPE, Problem, status_of
 
+REQUEST_ID = "millrace.request_id"
+"""Where the envelope keeps the id of a request, in its scope."""
 RETRY_SECONDS = 5
 
 CODE_OF_STATUS: dict[int, str] = {
@@ -40,7 +45,18 @@ class Refusal(HTTPException):
         self.field = field
 
 
-def of_error(error: MillraceError, request_id: str) -> JSONResponse:
+def request_id_of(scope: Scope) -> str:
+    """The id of the request that is being answered."""
+    return str(scope.get(REQUEST_ID, ""))
+
+
+def body_limit(scope: Scope) -> int:
+    """How many bytes the body of this request may have."""
+    own = getattr(scope.get("app"), "max_body_size", None)
+    return int(scope.get(MAX_BODY_SIZE_SCOPE_KEY) or own or 0)
+
+
+def of_error(error: MillraceError, scope: Scope) -> JSONResponse:
     """The answer for an error of ours, in the words of HTTP instead of the command line."""
     status = status_of(error)
     headers: dict[str, str] = {}
@@ -53,28 +69,30 @@ def of_error(error: MillraceError, request_id: str) -> JSONResponse:
         # the message names hosts, paths and versions, which are the operator's alone
         detail, hint = "the database does not do its work at the moment", "try again in a while"
     field = error.field or None if isinstance(error, FieldInvalid) else None
-    return problem(status, error.code, detail, request_id, hint=hint, field=field, headers=headers)
+    return problem(status, error.code, detail, scope, hint=hint, field=field, headers=headers)
 
 
 def problem(
     status: int,
     code: str,
     detail: str,
-    request_id: str,
+    scope: Scope,
     *,
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """An answer that refuses."""
+    """An answer that refuses, in the shape that the clients of its route read."""
     found = Problem(
         type=f"urn:millrace:problem:{code.lower().replace('_', '-')}",
         title=HTTPStatus(status).phrase,
         status=status,
         code=code,
         detail=detail,
-        request_id=request_id,
+        request_id=request_id_of(scope),
         **more,
     )
+    if openai_errors.are_spoken(scope["path"]):
+        return openai_errors.answer(found, headers)
     content = found.model_dump(exclude_none=True)
     return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
 

@@ -26,6 +26,8 @@ def serve(settings: Settings, host: str, port: int, *, inherited: int | None = N
     """
     for root in (*settings.storage_roots, *settings.model_roots):
         root_uri(root.replace("{tenant}", "tenant"))
+    if settings.files_root:
+        root_uri(settings.files_root)
     app = create_app(settings)
     if not is_loopback(host):
         _require_key(app.state.database, host)

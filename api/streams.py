@@ -7,7 +7,7 @@ from itertools import chain
 
 from fastapi.responses import StreamingResponse
 
-from millrace.front.tenant_view import PUBLISHED
+from millrace.front.rows import PUBLISHED
 from millrace.lifecycle.queries import JobView
 
 NDJSON = "application/x-ndjson"

@@ -31,14 +31,21 @@ def error_records(
     first_row = 0
     first_of_input = dict.fromkeys(by_index, 0)
     for chunk in settled:
-        if chunk.error_part is not None:
-            for raw in _records(store, spec.output, chunk.idx, chunk.error_part):
-                yield _final(raw, by_index, first_row, first_of_input)
-        elif chunk.rows_err:
-            yield _final(_buried(chunk, inputs), by_index, first_row, first_of_input)
+        for raw in raw_records(store, spec, inputs, chunk):
+            yield _final(raw, by_index, first_row, first_of_input)
         first_row += chunk.rows_ok + chunk.rows_err
         for each in readings(chunk, inputs):
             first_of_input[each.index] += each.rows
+
+
+def raw_records(
+    store: Storage, spec: JobSpec, inputs: Sequence[Input], chunk: SettledChunk
+) -> Iterator[dict[str, Any]]:
+    """The records of one settled chunk, in input order, with places inside chunk and input."""
+    if chunk.error_part is not None:
+        yield from _records(store, spec.output, chunk.idx, chunk.error_part)
+    elif chunk.rows_err:
+        yield _buried(chunk, inputs)
 
 
 def readings(chunk: SettledChunk, inputs: Sequence[Input]) -> tuple[Reading, ...]:

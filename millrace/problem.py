@@ -36,6 +36,7 @@ STATUS_OF_CLASS: dict[type[MillraceError], HTTPStatus] = {
 STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "AUTH_MISSING": HTTPStatus.UNAUTHORIZED,
     "AUTH_INVALID": HTTPStatus.UNAUTHORIZED,
+    "FILE_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "IDEMPOTENCY_MISMATCH": HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 """Codes that go before their class."""

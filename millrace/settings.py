@@ -147,6 +147,16 @@ class Settings(BaseSettings):
     """Whether keys with the scope models:unsafe may name models that are code."""
     max_body_bytes: Annotated[int, Field(ge=1_024, le=1 << 30)] = 1 << 20
     """The largest request that the API reads, but for uploads."""
+    files_root: str = ""
+    """Folder or prefix for uploads and for batches over them; in the state folder where empty."""
+    max_file_bytes: Annotated[int, Field(ge=1, le=1 << 40)] = 200 << 20
+    """The largest file that may be uploaded."""
+    max_batch_requests: Annotated[int, Field(ge=1, le=100_000_000)] = 50_000
+    """Requests of a batch at most, and inputs of all of them together."""
+    openai_models: Annotated[dict[str, str], NoDecode, BeforeValidator(_decoded)] = Field(
+        default_factory=dict
+    )
+    """What batches may name as their model, and the ENGINE:LOCATION that it stands for."""
     api_docs: bool = False
     """Whether the API shows pages about itself at /docs."""
     webhook_ports: Ports = (443,)

@@ -93,6 +93,14 @@ def _ring(
     connection: Connection, outlook: Outlook, orders: Sequence[Order], now: float | None
 ) -> None:
     chunks.unring(connection, outlook.forgotten, before=outlook.stale)
+    place = 0
     for order in orders:
-        at = now if order.at is None else order.at
-        chunks.ring_many(connection, order.job_id, order.idxs, rung_to=order.worker, now=at)
+        chunks.ring_many(
+            connection,
+            order.job_id,
+            order.idxs,
+            rung_to=order.worker,
+            order=place if order.at is None else 0,
+            now=now if order.at is None else order.at,
+        )
+        place += len(order.idxs)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
-from millrace.db import access_tables, webhook_tables
+from millrace.db import access_tables, filing_tables, webhook_tables
 from millrace.db.rules import (
     METADATA,
     Record,
@@ -283,7 +283,7 @@ class Leader(Record, table=True):
     until: float = Field(sa_type=Double)
 
 
-__all__ = ["METADATA", "access_tables", "webhook_tables"]
+__all__ = ["METADATA", "access_tables", "filing_tables", "webhook_tables"]
 
 job: Table = METADATA.tables["job"]
 job_input: Table = METADATA.tables["job_input"]

@@ -25,6 +25,7 @@ from millrace.front.forecast import Forecast, earlier_rates, forecast_of
 from millrace.front.permits import permits_of
 from millrace.front.reception import Received, Sender
 from millrace.front.retrying import Permit, retry_rows
+from millrace.front.rows import PUBLISHED
 from millrace.front.summary import summarised
 from millrace.lifecycle import events, jobs, queries
 from millrace.lifecycle.events import Event
@@ -35,8 +36,6 @@ from millrace.manifest import MANIFEST, sha256
 from millrace.request import JobRequest
 from millrace.settings import Settings
 from millrace.types import JobId, JobState
-
-PUBLISHED = frozenset({JobState.SUCCEEDED, JobState.PARTIAL})
 
 _LIVE_SECONDS = 60.0
 _JOB_ID = re.compile(r"[0-9a-z]{1,64}", re.ASCII)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from millrace.db import tables
 from millrace.db.now import db_now
 from millrace.errors import Conflict
+from millrace.ids import new_id
 from millrace.lifecycle import events
 from millrace.lifecycle.guards import among, lock_job
 from millrace.lifecycle.requests import mismatch
@@ -34,7 +32,7 @@ def submit(
     to, such as one whose error rows it repeats. Raises `Conflict` where the key was used for
     another spec, or where another live or successful job owns the output.
     """
-    job_id = _new_id(now)
+    job_id = JobId(new_id(now))
     deadline = spec.deadline_seconds
     row = {
         "id": job_id,
@@ -102,11 +100,6 @@ def output_owned(conn: Connection, output: str, tenant: str) -> Conflict:
         f"{output} belongs to job {owner.id}, which is {owner.state}",
         f"choose another output, or see: millrace jobs show {owner.id}",
     )
-
-
-def _new_id(now: float | None) -> JobId:
-    milliseconds = int((time.time() if now is None else now) * 1000)
-    return JobId(f"{milliseconds:012x}{secrets.token_hex(10)}")
 
 
 def _same_submission(conn: Connection, spec: JobSpec, tenant: str, key: str | None) -> JobId:

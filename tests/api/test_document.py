@@ -33,7 +33,7 @@ def generated(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -
     """One site for all generated requests."""
     folder = tmp_path_factory.mktemp("generated")
     file = shutil.copy(migrated_sqlite, folder / "millrace.db")
-    with serving(f"sqlite:///{file}", folder) as site:
+    with serving(f"sqlite:///{file}", folder, files_root=str(folder / "files")) as site:
         site.client().post("/v1/jobs", json=site.order())
         yield site
 
@@ -44,10 +44,15 @@ def key(generated: Site) -> str:
 
 
 @pytest.fixture(scope="module")
-def ids(generated: Site) -> Iterator[str | None]:
-    """An id that there is, every second time."""
-    job = generated.client().post("/v1/jobs", json=generated.order()).json()["id"]
-    return itertools.cycle([job, None])
+def ids(generated: Site) -> Iterator[dict[str, str]]:
+    """Ids that there are, every second time."""
+    client = generated.client()
+    job = client.post("/v1/jobs", json=generated.order()).json()["id"]
+    form: Any = {"files": {"file": b"{}"}, "data": {"purpose": "batch"}}
+    file = client.post("/v1/files", **form).json()["id"]
+    order = {"input_file_id": file, "endpoint": "/v1/embeddings", "completion_window": "24h"}
+    batch = client.post("/v1/batches", json=order).json()["id"]
+    return itertools.cycle([{"job_id": job, "file_id": file, "batch_id": batch}, {}])
 
 
 @SCHEMA.exclude(path="/v1/events").parametrize()
@@ -58,11 +63,13 @@ def ids(generated: Site) -> Iterator[str | None]:
     suppress_health_check=list(HealthCheck),
 )
 def test_whatever_is_sent_the_document_holds(
-    case: Case[Any], generated: Site, key: str, ids: Iterator[str | None]
+    case: Case[Any], generated: Site, key: str, ids: Iterator[dict[str, str]]
 ) -> None:
     is_right = case.meta is None or case.meta.generation.mode.is_positive
-    if is_right and "job_id" in case.path_parameters and (job := next(ids)):
-        case.path_parameters["job_id"] = job
+    if is_right and case.path_parameters:
+        there_are = next(ids)
+        for name in case.path_parameters.keys() & there_are.keys():
+            case.path_parameters[name] = there_are[name]
     case.call_and_validate(
         base_url=generated.base,
         headers={"Authorization": f"Bearer {key}"},
