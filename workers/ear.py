@@ -52,7 +52,7 @@ class Ear:
         self._dropped = 0
         self._closed = threading.Event()
         self._controller: Any = None
-        self._thread = threading.Thread(target=self._run, name=f"ear of {worker}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="ear", daemon=True)
 
     @property
     def silent_seconds(self) -> float:
